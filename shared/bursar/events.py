@@ -1,0 +1,163 @@
+"""The event log of a session: what its entries look like, here and on the wire.
+
+An event is a kind and a JSON object with ``session turn step attempt seq at_ms`` and the kind's own
+fields. ``seq`` and ``at_ms`` are added inside the script that appends it. Ids on the wire are
+``<generation>-<seq>``; a cursor of another generation cannot be resumed and answers `reset`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bursar.errors import InvalidInput, NotFound
+from bursar.store.codec import encode_json, text
+from bursar.store.keys import SessionKeys
+from bursar.store.store import Store
+
+__all__ = [
+    "DELTAS",
+    "KINDS",
+    "TERMINAL",
+    "Event",
+    "LoggedEvent",
+    "Span",
+    "event_args",
+    "event_id",
+    "parse_cursor",
+    "parse_published",
+    "read_head",
+    "read_log",
+    "turn_head",
+]
+
+TERMINAL = frozenset({"turn.succeeded", "turn.failed", "turn.cancelled", "turn.quarantined"})
+DELTAS = frozenset({"text.delta", "reasoning.delta"})
+KINDS = (
+    TERMINAL
+    | DELTAS
+    | {
+        "session.created",
+        "session.ended",
+        "turn.queued",
+        "turn.started",
+        "turn.waiting",
+        "turn.resumed",
+        "step.started",
+        "step.abandoned",
+        "message.committed",
+        "tool.requested",
+        "tool.started",
+        "tool.progress",
+        "tool.finished",
+        "budget.warning",
+        "budget.exhausted",
+        "usage",
+        "gap",
+        "reset",
+    }
+)
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event to be appended; ``body`` is its JSON object without ``seq`` and ``at_ms``."""
+
+    kind: str
+    body: bytes
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Where in a session something happens; stands at the head of every event's data."""
+
+    session: str
+    turn: str = ""
+    step: int = 0
+    attempt: int = 0
+
+    def event(self, kind: str, /, **data: Any) -> Event:
+        head = {
+            "session": self.session,
+            "turn": self.turn,
+            "step": self.step,
+            "attempt": self.attempt,
+        }
+        return Event(kind, encode_json(head | data))
+
+    def at(
+        self, *, turn: str | None = None, step: int | None = None, attempt: int | None = None
+    ) -> "Span":
+        return Span(
+            self.session,
+            self.turn if turn is None else turn,
+            self.step if step is None else step,
+            self.attempt if attempt is None else attempt,
+        )
+
+
+class LoggedEvent(msgspec.Struct, frozen=True):
+    """An event as the log holds it; ``data`` is JSON bytes that are passed on untouched."""
+
+    seq: int
+    kind: str
+    data: bytes
+
+    def decode(self) -> dict[str, Any]:
+        decoded: dict[str, Any] = msgspec.json.decode(self.data)
+        return decoded
+
+
+def event_args(events: Iterable[Event]) -> list[Any]:
+    """A list argument of scripts: count, then kind, body, …"""
+    flat: list[Any] = [0]
+    for event in events:
+        flat += [event.kind, event.body]
+    flat[0] = len(flat) // 2
+    return flat
+
+
+def turn_head(session: str, turn: str) -> bytes:
+    """How the data of every event of a turn begins: `Span.event` puts these two first."""
+    return encode_json({"session": session, "turn": turn})[:-1] + b","
+
+
+def event_id(generation: int, seq: int) -> str:
+    return f"{generation}-{seq}"
+
+
+def parse_cursor(cursor: str) -> tuple[int, int]:
+    """Split a ``Last-Event-ID`` into generation and seq.
+
+    Raises:
+        InvalidInput: it is not an id that a gateway ever sent.
+
+    """
+    generation, dash, seq = cursor.partition("-")
+    digits = cursor.isascii() and generation.isdecimal() and seq.isdecimal()
+    if not (dash and digits and len(cursor) <= 40):
+        raise InvalidInput("expected an event id '<generation>-<seq>'", field="Last-Event-ID")
+    return int(generation), int(seq)
+
+
+async def read_head(store: Store, session: SessionKeys) -> tuple[int, str]:
+    """The seq of the session's newest event, which the log may no longer hold, and its state."""
+    seq, state = await store.redis.call("HMGET", session.hash, "event_seq", "state")
+    if seq is None:
+        raise NotFound("no such session in this workspace", code="session_not_found")
+    return int(seq), text(state)
+
+
+async def read_log(
+    store: Store, session: SessionKeys, *, after: int, limit: int = 500
+) -> list[LoggedEvent]:
+    """Events with a seq greater than ``after``, oldest first."""
+    entries = await store.redis.call("XRANGE", session.events, f"({after}-0", "+", "COUNT", limit)
+    return [
+        LoggedEvent(int(text(entry_id).split("-")[0]), text(fields[b"t"]), fields[b"d"])
+        for entry_id, fields in entries
+    ]
+
+
+def parse_published(payload: bytes) -> LoggedEvent:
+    """Read a message of the session's channel: ``<seq> <kind> <data>``."""
+    seq, kind, data = payload.split(b" ", 2)
+    return LoggedEvent(int(seq), kind.decode(), data)

@@ -1,0 +1,137 @@
+"""All settings, one class a process. Read from ``BURSAR_…`` variables and an optional ``.env``.
+
+Settings are built once in a process's ``main`` and passed in; nothing reads them at import.
+Amounts are integer micro-USD; times say their unit in the name.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bursar.errors import InvalidInput
+from bursar.money import MAX_LIMIT_MICROUSD
+
+__all__ = ["MAX_LIMIT_MICROUSD", "GatewaySettings", "Settings", "WorkerSettings", "load_settings"]
+
+Microusd = Annotated[int, Field(gt=0, le=MAX_LIMIT_MICROUSD)]
+S = TypeVar("S", bound="Settings")
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What gateways and workers share."""
+
+    model_config = SettingsConfigDict(env_prefix="BURSAR_", env_file=".env", extra="ignore")
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """The state: sessions, budgets, events. Needs ``maxmemory-policy noeviction``."""
+    queue_url: str = ""
+    """Redis for arq's bells; empty means database 1 of ``redis_url``. Losing it loses nothing."""
+    env: Literal["dev", "production"] = "dev"
+    shards: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Fixed at the first start of an installation; another value then refuses to start."""
+
+    redis_timeout_s: Seconds = 3.0
+    redis_lanes: Annotated[int, Field(ge=1, le=64)] = 4
+    """Pipelines in flight at once; commands that come meanwhile are gathered into the next one."""
+
+    session_limit_microusd: Microusd = 100_000_000
+    per_action_limit_microusd: Microusd = 10_000_000
+    warn_percent: Annotated[int, Field(ge=0, le=100)] = 80
+    max_depth: Annotated[int, Field(ge=1, le=8)] = 3
+    """Levels of a session tree: 1 is root sessions only."""
+
+    max_input_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    max_inbox: Annotated[int, Field(ge=1, le=10_000)] = 256
+    event_log_max: Annotated[int, Field(ge=100)] = 10_000
+    """Events kept a session; a client that comes back later than that gets a `gap`."""
+    event_log_ttl_s: Seconds = 3600.0
+    """How long an idle session's event log lives after its last turn ended."""
+    turn_ttl_s: Seconds = 7 * 86400.0
+    """How long the record of an ended turn stays readable. The messages stay."""
+    hold_ttl_s: Seconds = 900.0
+    """How long ended holds stay on record, so that a repeat is answered and not charged again."""
+    idempotency_ttl_s: Seconds = 86400.0
+
+    def resolved_queue_url(self) -> str:
+        """The queue's URL: as set, else database 1 of the state's server."""
+        if self.queue_url:
+            return self.queue_url
+        head, _, query = self.redis_url.partition("?")
+        scheme, _, rest = head.partition("://")
+        server = rest.split("/", 1)[0]
+        return f"{scheme}://{server}/1" + (f"?{query}" if query else "")
+
+
+class WorkerSettings(Settings):
+    """A worker process: how much it runs at once and how it treats models and tools."""
+
+    agents: str = "bursar_worker.builtin"
+    """Modules that hold `Agent` objects, separated by commas."""
+    group: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")] = "default"
+    """Workers of one group serve the same agents and share a queue."""
+    slots: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Drives at once. A drive waits for a model most of the time and needs little CPU."""
+    poll_delay_s: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """How often arq looks for bells; each poll is a Redis command and the hand-off waits for it."""
+
+    lease_ms: Annotated[int, Field(ge=1000, le=60_000)] = 4000
+    renew_every_s: Seconds = 1.0
+    sweep_every_s: Seconds = 0.5
+    drain_s: Annotated[float, Field(ge=0)] = 10.0
+    """On SIGTERM: time for running steps to end before their leases are handed back."""
+
+    max_steps: Annotated[int, Field(ge=1)] = 50
+    max_tool_calls: Annotated[int, Field(ge=1)] = 32
+    """Per step; a model that asks for more gets error results for the rest."""
+    tool_concurrency: Annotated[int, Field(ge=1)] = 8
+    tool_timeout_s: Seconds = 60.0
+    tool_output_max: Annotated[int, Field(ge=100)] = 30_000
+    model_timeout_s: Seconds = 600.0
+    model_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    max_output_tokens: Annotated[int, Field(ge=1)] = 4096
+    min_output_tokens: Annotated[int, Field(ge=1)] = 64
+    """A purse that cannot pay for this many output tokens refuses the call."""
+    history_max_bytes: Annotated[int, Field(ge=65536)] = 10 * 1024 * 1024
+
+    prices: Path | None = None
+    """TOML file of prices that override or complete the price table."""
+    files_root: Path = Path()
+    """Folder below which sessions' ``workspace_path`` lies."""
+
+
+class GatewaySettings(Settings):
+    """A gateway process: where it listens and whom it lets in."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    api_key: SecretStr | None = None
+    """An administrator's key taken from the environment instead of the store."""
+    key_pepper: SecretStr | None = None
+    """Secret that API keys are hashed with; unset means one made at the first start, in Redis."""
+    allowed_hosts: list[str] = ["*"]
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
+    ping_every_s: Seconds = 15.0
+    stream_queue_events: Annotated[int, Field(ge=16)] = 256
+    """Events buffered for one slow client; beyond that it is refilled from the log."""
+    stream_send_timeout_s: Seconds = 30.0
+
+
+def load_settings(kind: type[S]) -> S:
+    """Read a process's settings.
+
+    Raises:
+        InvalidInput: names each variable that is wrong and what was expected.
+
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = [
+            ("BURSAR_" + "_".join(map(str, each["loc"])).upper(), each["msg"])
+            for each in error.errors()
+        ]
+        rest = "".join(f"; {name}: {what}" for name, what in wrong[1:])
+        raise InvalidInput(wrong[0][1] + rest, field=wrong[0][0]) from None

@@ -1,0 +1,63 @@
+"""Fixtures for all tests. A Redis server is started by the tests themselves; none is no excuse."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from arq.connections import ArqRedis
+
+from bursar.embedded import EmbeddedServer
+from bursar.inbox import Inputs
+from bursar.queue import Bells, connect_queue
+from bursar.registry import AgentEntry, Registry, announce
+from bursar.settings import Settings
+from bursar.store.opening import open_store
+from bursar.store.store import Store
+from support.invariants import check_accounts, check_lifetimes
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedServer]:
+    """One real server for the whole run; each test that uses `store` finds it empty."""
+    with EmbeddedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedServer) -> Settings:
+    return Settings(redis_url=redis_server.url)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """An opened store on an empty real server; at the end no key leaked and the money adds up."""
+    opened = await open_store(settings)
+    await opened.redis.call("FLUSHALL")
+    await opened.aclose()
+    opened = await open_store(settings)
+    yield opened
+    await check_lifetimes(opened)
+    await check_accounts(opened)
+    await opened.aclose()
+
+
+@pytest.fixture
+async def queue(settings: Settings, store: Store) -> AsyncIterator[ArqRedis]:
+    pool = await connect_queue(settings)
+    yield pool
+    await pool.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def registry(store: Store) -> Registry:
+    """A registry in which the agent ``echo`` is served by a live worker."""
+    worker: dict[str, str | int] = {
+        "id": "w1", "host": "test", "pid": 1, "group": "default", "slots": 1, "busy": 0,
+        "agents": "echo", "started_ms": 1,
+    }  # fmt: skip
+    await announce(store, worker, [AgentEntry("echo", "default", "m", model="local:echo")])
+    return Registry(store, max_age_s=0)
+
+
+@pytest.fixture
+async def inputs(store: Store, queue: ArqRedis, registry: Registry) -> Inputs:
+    return Inputs(store, registry, Bells(store, queue, registry))

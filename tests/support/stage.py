@@ -1,0 +1,248 @@
+"""A small stage on which a test plays worker, client and sweeper with the typed scripts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bursar.events import Event, LoggedEvent, Span, read_log
+from bursar.ids import new_id
+from bursar.leases import Claimed, InboxItem, Lease
+from bursar.messages import UserMessage
+from bursar.store.codec import encode_message, text
+from bursar.store.keys import SessionKeys, WorkspaceKeys
+from bursar.store.scripts import budgets, leases, sessions, turns
+from bursar.store.scripts.budgets import HoldRef, HoldWish, Path
+from bursar.store.scripts.inputs import Accepted, Facts, put_input
+from bursar.store.scripts.sessions import Idempotency, NewSession
+from bursar.store.store import Store
+
+__all__ = ["LEASE_MS", "Stage", "dump", "unchanged"]
+
+LEASE_MS = 60_000
+"""Long enough that no lease runs out by itself: tests that want that call `Stage.expire_lease`."""
+
+_NO_KEY = Idempotency()
+
+
+@dataclass
+class Stage:
+    """One workspace with one session of user ``u1``, and short ways to move it on."""
+
+    store: Store
+    ws: WorkspaceKeys
+    session: SessionKeys
+    facts: Facts
+
+    @classmethod
+    async def build(
+        cls,
+        store: Store,
+        *,
+        workspace: str = "acme",
+        sid: str = "ses1",
+        limit: str = "unlimited",
+        session_limit: int = 1_000_000,
+        per_action: int = 1_000_000,
+        warn_percent: int = 80,
+        caps: dict[str, Any] | None = None,
+    ) -> "Stage":
+        ws = store.workspace(workspace)
+        stage = cls(store, ws, ws.session(sid), Facts("u1", "", "echo"))
+        await sessions.open_workspace(
+            store, workspace, limit=limit, warn_percent=warn_percent, settings=caps or {}
+        )
+        await stage.open(limit=session_limit, per_action=per_action, warn_percent=warn_percent)
+        return stage
+
+    async def open(
+        self,
+        *,
+        limit: int = 1_000_000,
+        per_action: int = 1_000_000,
+        warn_percent: int = 80,
+        parent: str = "",
+        idempotency: Idempotency = _NO_KEY,
+    ) -> str:
+        """Open this stage's session; `build` did so once already."""
+        fields = {
+            "ws": self.ws.id,
+            "user": self.facts.user,
+            "agent": self.facts.agent,
+            "model": "m",
+        }
+        fields |= {"parent": parent, "workspace_path": "", "title": "", "tags": ""}
+        fields |= {"schema_version": "1"}
+        new = NewSession(self.facts.user, "", fields, {}, limit, per_action, warn_percent, parent)
+        return await sessions.open_session(self.store, self.session, new, idempotency)
+
+    def other(self, sid: str) -> "Stage":
+        """The same workspace with another session, which is not opened yet."""
+        return Stage(self.store, self.ws, self.ws.session(sid), self.facts)
+
+    async def put(
+        self,
+        words: str = "hello",
+        *,
+        idempotency: Idempotency = _NO_KEY,
+        no_worker: bool = False,
+        facts: Facts | None = None,
+    ) -> Accepted:
+        tid = new_id("trn")
+        accepted = await put_input(
+            self.store,
+            self.session,
+            facts or self.facts,
+            turn=tid,
+            payload=encode_message(UserMessage(words, turn=tid)),
+            idempotency=idempotency,
+            no_worker=no_worker,
+        )
+        assert accepted is not None, "the facts are not the session's"
+        return accepted
+
+    async def claim(self, owner: str = "o1", worker: str = "w1") -> Claimed:
+        claimed = await leases.claim(
+            self.store, self.session, owner=owner, worker=worker, lease_ms=LEASE_MS
+        )
+        assert isinstance(claimed, Claimed), claimed
+        return claimed
+
+    async def start(self, lease: Lease, item: InboxItem) -> bool:
+        message = UserMessage("hello", turn=item.target)
+        return await turns.start(
+            self.store, lease, item, message, [self.event("turn.started", item.target)]
+        )
+
+    async def running(self, owner: str = "o1") -> tuple[Lease, str]:
+        """Put an input, claim the session and start the turn."""
+        accepted = await self.put()
+        claimed = await self.claim(owner)
+        item = next(item for item in claimed.inbox if item.target == accepted.turn)
+        assert await self.start(claimed.lease, item)
+        return claimed.lease, accepted.turn
+
+    async def commit(self, lease: Lease, turn: str, commit: turns.Commit | None = None) -> None:
+        done = commit or turns.Commit(steps=1)
+        await turns.commit_step(self.store, lease, turn, done, [self.event("usage", turn)])
+
+    async def park(self, lease: Lease, turn: str, *, seen_seq: int, wake_ms: int = 0) -> bool:
+        return await turns.park(
+            self.store,
+            lease,
+            turn,
+            reason="test",
+            seen_seq=seen_seq,
+            wake_ms=wake_ms,
+            events=[self.event("turn.waiting", turn)],
+        )
+
+    async def resume(self, lease: Lease, turn: str, items: list[InboxItem]) -> None:
+        await turns.resume(self.store, lease, turn, items, [self.event("turn.resumed", turn)])
+
+    async def finish(
+        self,
+        lease: Lease,
+        turn: str,
+        *,
+        outcome: str = "succeeded",
+        items: list[InboxItem] | None = None,
+        commit: turns.Commit | None = None,
+    ) -> bool:
+        return await turns.finish(
+            self.store,
+            lease,
+            turn,
+            outcome=outcome,
+            code="",
+            reason="",
+            index_keys=sessions.index_keys(self.session, self.facts.user, ""),
+            items=items or [],
+            commit=commit or turns.Commit(),
+            events=[self.event(f"turn.{outcome}", turn)],
+            ended_event=self.event("session.ended").body,
+        )
+
+    @property
+    def path(self) -> Path:
+        return Path.of(self.session, user=self.facts.user)
+
+    async def reserve(
+        self,
+        lease: Lease,
+        cost: Any,
+        *,
+        hold_id: str = "h/1",
+        path: Path | None = None,
+        sent: bool = True,
+        secret: str = "s3cret",  # noqa: S107
+    ) -> HoldRef:
+        wish = HoldWish(
+            hold_id=hold_id,
+            secret=secret,
+            cost_microusd=cost,
+            tokens=1,
+            sent=sent,
+            ttl_ms=60_000,
+            turn="trn1",
+            step=1,
+            kind="model",
+            price="flat",
+        )
+        return await budgets.reserve(self.store, lease, path or self.path, wish)
+
+    def event(self, kind: str, turn: str = "") -> Event:
+        return Span(self.session.id, turn).event(kind)
+
+    async def events(self) -> list[LoggedEvent]:
+        return await read_log(self.store, self.session, after=0, limit=10_000)
+
+    async def hash(self, key: str) -> dict[str, str]:
+        fields = await self.store.redis.call("HGETALL", key)
+        return {text(name): value.decode(errors="replace") for name, value in fields.items()}
+
+    async def field(self, name: str) -> str:
+        return text(await self.store.redis.call("HGET", self.session.hash, name))
+
+    async def stats(self) -> dict[str, int]:
+        """The workspace's counters that are not zero."""
+        return {k: int(v) for k, v in (await self.hash(self.ws.stats)).items() if v != "0"}
+
+    async def is_ready(self) -> bool:
+        score = await self.store.redis.call("ZSCORE", self.ws.shard.ready, self.session.ref)
+        return score is not None
+
+    async def expire_lease(self) -> None:
+        """Let time pass for this session's lease only, as if its driver had died long ago."""
+        await self.store.redis.call("HSET", self.session.hash, "lease_until_ms", 1)
+        await self.store.redis.call("ZADD", self.ws.shard.leases, "XX", 1, self.session.ref)
+
+    async def make_due(self, index: str, member: str) -> None:
+        await self.store.redis.call("ZADD", index, "XX", 1, member)
+
+
+async def dump(store: Store) -> dict[str, Any]:
+    """Everything in the database, and which keys have a lifetime."""
+    call = store.redis.call
+    readers: dict[str, tuple[str, tuple[str | int, ...]]] = {
+        "string": ("GET", ()),
+        "hash": ("HGETALL", ()),
+        "list": ("LRANGE", (0, -1)),
+        "set": ("SMEMBERS", ()),
+        "zset": ("ZRANGE", (0, -1, "WITHSCORES")),
+        "stream": ("XRANGE", ("-", "+")),
+    }
+    content = {}
+    for key in sorted(await call("KEYS", "*")):
+        command, args = readers[text(await call("TYPE", key))]
+        lives = await call("PTTL", key) != -1
+        content[text(key)] = (await call(command, key, *args), lives)
+    return content
+
+
+@asynccontextmanager
+async def unchanged(store: Store) -> AsyncIterator[None]:
+    """What happens inside must not change a single key."""
+    before = await dump(store)
+    yield
+    assert await dump(store) == before
