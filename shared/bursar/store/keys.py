@@ -1,0 +1,150 @@
+"""Every Redis key of Bursar, and nothing else builds one.
+
+All keys of a workspace share the hash tag of its shard, ``bursar:{s07}:…``, so that a script
+touches one Cluster slot and a shard's indexes change together with the state they index.
+Installation-wide keys are ``bursar:{g}:…``. ``docs/redis-schema.md`` says what each one holds.
+"""
+
+from zlib import crc32
+
+__all__ = [
+    "STATES",
+    "GlobalKeys",
+    "SessionKeys",
+    "ShardKeys",
+    "WorkspaceKeys",
+    "parse_ref",
+    "shard_of",
+]
+
+STATES = ("idle", "queued", "running", "waiting", "ended")
+
+
+def shard_of(workspace: str, shards: int) -> int:
+    """The shard a workspace lives in for ever: the number of shards is fixed at installation."""
+    return crc32(workspace.encode()) % shards
+
+
+def parse_ref(ref: str) -> tuple[str, str]:
+    """Split a session reference ``workspace/session`` as it stands in shard-wide indexes."""
+    workspace, _, sid = ref.partition("/")
+    return workspace, sid
+
+
+class GlobalKeys:
+    """Keys of the installation: small, rarely written, read by every process."""
+
+    install = "bursar:{g}:install"
+    workspaces = "bursar:{g}:install:workspaces"
+    api_keys = "bursar:{g}:install:api_keys"
+    agents = "bursar:{g}:agents"
+    workers = "bursar:{g}:workers"
+    sweep = "bursar:{g}:sweep"
+
+    @staticmethod
+    def worker(worker_id: str) -> str:
+        return f"bursar:{{g}}:worker:{worker_id}"
+
+    @staticmethod
+    def control(worker_id: str) -> str:
+        """List on which a gateway tells one worker that a session it drives has news."""
+        return f"bursar:{{g}}:worker:{worker_id}:control"
+
+
+class ShardKeys:
+    """Indexes over all workspaces of one shard."""
+
+    def __init__(self, shard: int) -> None:
+        self.shard = shard
+        self.prefix = f"bursar:{{s{shard:02d}}}"
+        self.ready = f"{self.prefix}:ready"
+        self.leases = f"{self.prefix}:leases"
+        self.timers = f"{self.prefix}:timers"
+        self.stats = f"{self.prefix}:stats"
+        self.blocked = f"{self.prefix}:blocked"
+        """Names of the lists below that have members."""
+
+    def blocked_agent(self, agent: str) -> str:
+        return f"{self.prefix}:blocked:agent:{agent}"
+
+    def blocked_paused(self, workspace: str) -> str:
+        return f"{self.prefix}:blocked:paused:{workspace}"
+
+    def blocked_cap(self, workspace: str) -> str:
+        return f"{self.prefix}:blocked:cap:{workspace}"
+
+
+class WorkspaceKeys:
+    """Keys of one workspace."""
+
+    def __init__(self, workspace: str, shards: int) -> None:
+        self.id = workspace
+        self.shard = ShardKeys(shard_of(workspace, shards))
+        self.prefix = f"{self.shard.prefix}:w:{workspace}"
+        self.hash = self.prefix
+        self.stats = f"{self.prefix}:stats"
+        self.sessions = f"{self.prefix}:sessions"
+        self.ledger = f"{self.prefix}:ledger"
+
+    def sessions_of_user(self, user: str) -> str:
+        return f"{self.sessions}:user:{user}"
+
+    def sessions_in_state(self, state: str) -> str:
+        return f"{self.sessions}:state:{state}"
+
+    def sessions_at_path(self, workspace_path: str) -> str:
+        """Index by workspace path; sessions without one have the plain index only."""
+        return f"{self.sessions}:path:{workspace_path}" if workspace_path else self.sessions
+
+    def account(self, name: str) -> str:
+        """``ws``, ``user:<id>`` or ``s:<sid>``."""
+        return f"{self.prefix}:acct:{name}"
+
+    def hold(self, hold_id: str) -> str:
+        return f"{self.prefix}:hold:{hold_id}"
+
+    def turn(self, turn_id: str) -> str:
+        return f"{self.prefix}:t:{turn_id}"
+
+    def idempotency(self, scope: str, key: str) -> str:
+        return f"{self.prefix}:idem:{scope}:{key}"
+
+    def session(self, sid: str) -> "SessionKeys":
+        return SessionKeys(self, sid)
+
+
+class SessionKeys:
+    """Keys of one session. The channel of its events has the same name as the stream."""
+
+    def __init__(self, workspace: WorkspaceKeys, sid: str) -> None:
+        self.workspace = workspace
+        self.id = sid
+        self.ref = f"{workspace.id}/{sid}"
+        self.hash = f"{workspace.prefix}:s:{sid}"
+        self.text = f"{self.hash}:text"
+        self.inbox = f"{self.hash}:inbox"
+        self.messages = f"{self.hash}:messages"
+        self.events = f"{self.hash}:events"
+        self.effects = f"{self.hash}:effects"
+        self.account = workspace.account(f"s:{sid}")
+
+    @property
+    def stateful(self) -> tuple[str, ...]:
+        """The first nine KEYS of every script that changes the session's state."""
+        ws = self.workspace
+        return (
+            self.hash,
+            self.events,
+            ws.shard.stats,
+            ws.stats,
+            *(ws.sessions_in_state(state) for state in STATES),
+        )
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The first four KEYS of every script that counts but leaves the state alone."""
+        return (self.hash, self.events, self.workspace.shard.stats, self.workspace.stats)
+
+    def timer(self, kind: str, target: str) -> str:
+        """Member of the shard's timers: what is due, for whom."""
+        return f"{kind} {self.ref} {target}"

@@ -1,0 +1,58 @@
+-- Accepts one input: turn, inbox item and turn.queued event in one step, so it is never half there.
+-- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn idem ready
+--       workspace sessions user path blocked_paused blocked_agent blocked
+-- ARGV: sid ref tid input event waiting_event log_max max_inbox fingerprint idem_ttl_ms
+--       user workspace_path agent no_worker
+-- Returns {'ok', tid, seq, 'ring' | 'held' | 'blocked', worker, epoch, inbox_seq} |
+--   {'repeat', tid} | {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'inbox_full', max}
+-- 'stale': user, path or agent are not the session's; the caller reads them again.
+-- include: clock
+-- include: args
+-- include: idem
+-- include: state
+-- include: events
+-- include: lease
+local inbox, turn, idem, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local indexes, blocked_paused, blocked_agent, blocked = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18], KEYS[19], KEYS[20]
+local sid, ref, tid, input, event, waiting_event = take(), take(), take(), take(), take(), take()
+local log_max, max_inbox, fingerprint, idem_ttl_ms = take(), take(), take(), take()
+local user, workspace_path, agent, no_worker = take(), take(), take(), take()
+
+local answered = first_answer(idem, fingerprint)
+if answered then return answered end
+local s = redis.call('HMGET', session, 'id', 'state', 'ending', 'user', 'workspace_path', 'agent',
+  'lease_until_ms', 'worker', 'epoch', 'blocked')
+if not s[1] then return {'gone'} end
+if s[2] == 'ended' or s[3] == '1' then return {'ended'} end
+if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent then return {'stale'} end
+if redis.call('LLEN', inbox) >= tonumber(max_inbox) then return {'inbox_full', max_inbox} end
+
+local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
+redis.call('RPUSH', inbox, string.format('%d input ', inbox_seq) .. tid)
+redis.call('HSET', turn, 'id', tid, 'session', sid, 'state', 'queued', 'input', input,
+  'inbox_seq', inbox_seq, 'created_ms', now, 'steps', 0, 'tool_calls', 0, 'input_tokens', 0,
+  'output_tokens', 0, 'cost_microusd', 0)
+count('turns:queued', 1)
+remember(idem, fingerprint, tid, idem_ttl_ms)
+redis.call('HSET', session, 'active_ms', now)
+for _, index in ipairs(indexes) do redis.call('ZADD', index, now, sid) end
+redis.call('PERSIST', events)
+local list = {'turn.queued', event}
+local outcome = 'ring'
+if tonumber(s[7]) > now then
+  outcome = 'held'
+elseif s[10] ~= '' then
+  outcome = 'blocked'
+elseif redis.call('HGET', workspace, 'paused') == '1' then
+  outcome = 'blocked'
+  block(session, blocked, blocked_paused, 'paused', ref, now)
+elseif no_worker == '1' then
+  outcome = 'blocked'
+  block(session, blocked, blocked_agent, 'agent', ref, now)
+  list[3], list[4] = 'turn.waiting', waiting_event
+else
+  make_ready(session, ready, ref, now)
+end
+if s[2] == 'idle' then set_state(sid, 'idle', 'queued', now) end
+local seq = emit(session, events, log_max, now, list)
+return {'ok', tid, tostring(seq - #list / 2 + 1), outcome, s[8], s[9], tostring(inbox_seq)}

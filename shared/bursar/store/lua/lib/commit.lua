@@ -1,0 +1,64 @@
+-- What a step leaves behind: messages, effects, counters, and the settlement of its hold.
+-- Read with read_commit before the first write, applied with apply_commit after all checks.
+-- include: stats
+-- include: money
+-- include: json
+local function read_commit(first_hold_key)
+  local c = {messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
+  c.steps, c.tool_calls = tonumber(take()), tonumber(take())
+  c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
+  c.secret, c.actual, c.names, c.hold_ttl_ms, c.warning = take(), take(), take(), take(), take()
+  if #KEYS < first_hold_key then return c end
+  c.hold, c.timers, c.ledger = KEYS[first_hold_key], KEYS[first_hold_key + 1], KEYS[first_hold_key + 2]
+  c.facts = read_hold(c.hold)
+  if not c.facts then return nil, 'no_hold' end
+  if c.facts.secret ~= c.secret then return nil, 'bad_secret' end
+  if c.facts.accounts ~= c.names then return nil, 'path_mismatch' end
+  if not amount(c.actual) then return nil, 'bad_amount' end
+  c.accounts = keys_from(first_hold_key + 3)
+  return c
+end
+-- Returns warning events for accounts that this took over their warn level.
+local function apply_settlement(c, turn, effects, now)
+  -- A hold that expired meanwhile was already booked in full; the ledger says so.
+  if not c.hold or c.facts.state ~= 'open' then return {} end
+  local names = split(c.names)
+  local over = settle(c.hold, c.facts, names, c.accounts, c.actual, 'committed', now)
+  post_entry(c.ledger, c.facts, 'commit', c.actual, now)
+  redis.call('PEXPIRE', c.hold, c.hold_ttl_ms)
+  redis.call('ZREM', c.timers, c.facts.timer)
+  redis.call('HDEL', effects, 'hold:' .. c.facts.id)
+  redis.call('HINCRBY', turn, 'cost_microusd', c.actual)
+  count('cost_microusd', c.actual)
+  if tonumber(c.actual) > tonumber(c.facts.cost) then count('holds:underestimated', 1) end
+  local list = {}
+  for _, name in ipairs(over) do
+    list[#list + 1] = 'budget.warning'
+    list[#list + 1] = extend(c.warning, '"account":"' .. name .. '"')
+  end
+  return list
+end
+local function apply_commit(c, messages, effects, turn, now)
+  if #c.messages > 0 then
+    redis.call('RPUSH', messages, unpack(c.messages))
+    redis.call('HINCRBY', session, 'message_count', #c.messages)
+  end
+  if #c.effects > 0 then redis.call('HSET', effects, unpack(c.effects)) end
+  if #c.effects_done > 0 then redis.call('HDEL', effects, unpack(c.effects_done)) end
+  if c.steps > 0 then
+    redis.call('HINCRBY', session, 'step_count', c.steps)
+    redis.call('HINCRBY', turn, 'steps', c.steps)
+    redis.call('HINCRBY', turn, 'input_tokens', c.input_tokens)
+    redis.call('HINCRBY', turn, 'output_tokens', c.output_tokens)
+    count('steps', c.steps)
+    count('input_tokens', c.input_tokens)
+    count('output_tokens', c.output_tokens)
+  end
+  if c.tool_calls > 0 then
+    redis.call('HINCRBY', session, 'tool_call_count', c.tool_calls)
+    redis.call('HINCRBY', turn, 'tool_calls', c.tool_calls)
+    count('tool_calls', c.tool_calls)
+  end
+  if c.token_count ~= '' then redis.call('HSET', session, 'token_count', c.token_count) end
+  return apply_settlement(c, turn, effects, now)
+end

@@ -1,0 +1,8 @@
+-- Counters by state, kind and outcome, for the shard and for the workspace, so that dashboards
+-- never scan. Every script that includes this has the same first four KEYS.
+local session, events, stats, ws_stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local function count(field, by)
+  if by == 0 then return end
+  redis.call('HINCRBY', stats, field, by)
+  redis.call('HINCRBY', ws_stats, field, by)
+end

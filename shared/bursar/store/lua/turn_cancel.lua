@@ -1,0 +1,53 @@
+-- Records a cancel. A queued turn ends here and now; a started one gets an inbox item for its driver.
+-- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn ready
+-- ARGV: sid ref tid cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
+-- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, epoch, inbox_seq} |
+--         {'terminal', state} | {'not_found'}
+-- flags: allow-oom
+-- include: clock
+-- include: args
+-- include: state
+-- include: events
+-- include: lease
+local inbox, turn, ready = KEYS[10], KEYS[11], KEYS[12]
+local sid, ref, tid, event, ended_event = take(), take(), take(), take(), take()
+local log_max, log_ttl_ms, turn_ttl_ms = take(), take(), take()
+local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq', 'cancel_ms')
+if t[2] ~= sid then return {'not_found'} end
+if t[1] ~= 'queued' and t[1] ~= 'running' and t[1] ~= 'waiting' then return {'terminal', t[1]} end
+local s = redis.call('HMGET', session, 'state', 'lease_until_ms', 'worker', 'agent', 'epoch',
+  'inbox_seq', 'ending', 'turn')
+local driven = tonumber(s[2]) > now
+if t[1] ~= 'queued' then
+  local inbox_seq = s[6]
+  if not t[4] then
+    redis.call('HSET', turn, 'cancel_ms', now)
+    redis.call('HINCRBY', session, 'cancel_epoch', 1)
+    inbox_seq = string.format('%d', redis.call('HINCRBY', session, 'inbox_seq', 1))
+    redis.call('RPUSH', inbox, inbox_seq .. ' cancel ' .. tid)
+  end
+  if driven then return {'asked', 'held', s[3], s[4], s[5], inbox_seq} end
+  make_ready(session, ready, ref, now)
+  return {'asked', 'ring', '', s[4], s[5], inbox_seq}
+end
+redis.call('LREM', inbox, 1, t[3] .. ' input ' .. tid)
+set_turn_state(turn, 'queued', 'cancelled')
+redis.call('HSET', turn, 'ended_ms', now, 'code', 'cancelled', 'reason', 'cancelled before it started')
+redis.call('HDEL', turn, 'input')
+redis.call('PEXPIRE', turn, turn_ttl_ms)
+local list = {'turn.cancelled', event}
+-- A lease that ran out but was never given back still counts as held: who takes the session over
+-- finds nothing to do and gives it back in order.
+if s[8] == '' and s[2] == '0' and redis.call('LLEN', inbox) == 0 then
+  redis.call('ZREM', ready, ref)
+  if s[7] == '1' then
+    set_state(sid, s[1], 'ended', now)
+    count('sessions:live', -1)
+    list[3], list[4] = 'session.ended', ended_event
+  else
+    set_state(sid, s[1], 'idle', now)
+  end
+  redis.call('PEXPIRE', events, log_ttl_ms)
+end
+emit(session, events, log_max, now, list)
+return {'cancelled'}

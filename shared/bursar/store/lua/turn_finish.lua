@@ -1,0 +1,66 @@
+-- Ends a turn: last messages, settlement, terminal state and event, counters, in one step. Keeps
+-- the lease when the inbox holds more, else gives it back; completes an end that was asked for.
+-- KEYS: session events stats ws_stats idle queued running waiting ended effects messages turn inbox
+--       leases sessions user path blocked_cap [hold timers ledger account*]
+-- ARGV: epoch owner append_no log_max sid ref tid outcome code reason log_ttl_ms turn_ttl_ms
+--       ended_event n item*  (then as step_commit from its messages on)
+-- Returns {'ok', seq, 'more' | 'rest', next_blocked} | {'repeat', seq, 'more' | 'rest', ''} |
+--   {'fenced'} | {'gone'} | {'turn_ended', state} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
+-- flags: allow-oom
+-- include: clock
+-- include: args
+-- include: fence
+-- include: state
+-- include: commit
+-- include: events
+-- include: lease
+local effects, messages, turn, inbox, leases = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local indexes, blocked_cap = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18]
+local epoch, owner, append_no, log_max = take(), take(), take(), take()
+local sid, ref, tid, outcome, code, reason = take(), take(), take(), take(), take(), take()
+local log_ttl_ms, turn_ttl_ms, ended_event, items = take(), take(), take(), take_list(1)
+local verdict = fence(session, epoch, owner, append_no)
+if verdict == 'repeat' then
+  local s = redis.call('HMGET', session, 'event_seq', 'lease_until_ms')
+  return {'repeat', s[1], s[2] == '0' and 'rest' or 'more', ''}
+end
+if verdict ~= 'ok' then return {verdict} end
+local commit, refusal = read_commit(19)
+if refusal then return {refusal} end
+local list = take_list(2)
+
+local s = redis.call('HMGET', session, 'state', 'ending')
+local turn_state = redis.call('HGET', turn, 'state')
+if turn_state ~= 'running' and turn_state ~= 'waiting' and turn_state ~= 'queued' then
+  return {'turn_ended', turn_state or ''}
+end
+for _, item in ipairs(items) do redis.call('LREM', inbox, 1, item) end
+local extra = apply_commit(commit, messages, effects, turn, now)
+redis.call('DEL', effects)
+set_turn_state(turn, turn_state, outcome)
+redis.call('HSET', turn, 'ended_ms', now, 'code', code, 'reason', reason,
+  'last_message', tonumber(redis.call('HGET', session, 'message_count')) - 1)
+redis.call('PEXPIRE', turn, turn_ttl_ms)
+redis.call('HSET', session, 'append_no', append_no, 'turn', '', 'attempts', 0, 'seen_seq', 0,
+  'active_ms', now)
+for _, index in ipairs(indexes) do redis.call('ZADD', index, now, sid) end
+-- Warnings come before the terminal event: nothing of a turn follows that one.
+for i = #list - 1, #list do extra[#extra + 1] = list[i] end
+list[#list] = nil
+list[#list] = nil
+for _, part in ipairs(extra) do list[#list + 1] = part end
+if redis.call('LLEN', inbox) > 0 then
+  return {'ok', tostring(emit(session, events, log_max, now, list)), 'more', ''}
+end
+release_lease(session, leases, ws_stats, ref)
+if s[2] == '1' then
+  set_state(sid, s[1], 'ended', now)
+  count('sessions:live', -1)
+  list[#list + 1] = 'session.ended'
+  list[#list + 1] = ended_event
+else
+  set_state(sid, s[1], 'idle', now)
+end
+local seq = emit(session, events, log_max, now, list)
+redis.call('PEXPIRE', events, log_ttl_ms)
+return {'ok', tostring(seq), 'rest', next_blocked(blocked_cap)}

@@ -1,0 +1,24 @@
+-- Creates a workspace and its account, or changes the settings given of one that exists, which
+-- `only_new` refuses.
+-- KEYS: workspace account
+-- ARGV: id limit warn_percent only_new n (field value)*
+-- Returns {'created'} | {'updated'} | {'exists'} | {'bad_amount'}. `limit` and `warn_percent` count at creation only:
+-- later changes go through account_limit, which writes the ledger.
+-- include: clock
+-- include: args
+-- include: money
+-- include: account
+local workspace, account = KEYS[1], KEYS[2]
+local id, limit, warn_percent, only_new = take(), take(), take(), take()
+local settings = take_list(2)
+if limit ~= 'unlimited' and not amount(limit) then return {'bad_amount'} end
+if not amount(warn_percent) then return {'bad_amount'} end
+if only_new == '1' and redis.call('EXISTS', workspace) == 1 then return {'exists'} end
+local created = redis.call('HSETNX', workspace, 'id', id) == 1
+if created then
+  redis.call('HSET', workspace, 'created_ms', now, 'paused', 0, 'max_running', 'unlimited',
+    'max_sessions', 'unlimited', 'policy_version', 0)
+  open_account(account, limit, warn_percent)
+end
+if #settings > 0 then redis.call('HSET', workspace, unpack(settings)) end
+return {created and 'created' or 'updated'}

@@ -1,0 +1,193 @@
+"""Typed calls of the budget scripts: reserve on a whole path, end a hold, change a limit."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from bursar.leases import Lease
+from bursar.store.codec import text, text_list
+from bursar.store.keys import SessionKeys
+from bursar.store.scripts.loader import Script
+from bursar.store.statuses import raise_for, raise_refused
+from bursar.store.store import Store
+
+__all__ = ["EndOp", "EndedHold", "HoldRef", "HoldWish", "Path", "end_hold", "reserve", "set_limit"]
+
+_RESERVE = Script("budget_reserve")
+_END = Script("budget_end")
+_LIMIT = Script("account_limit")
+
+EndOp = Literal["commit", "release", "expire"]
+
+
+class Path(msgspec.Struct, frozen=True):
+    """The accounts that a debit of one session touches, in the order in which they are checked."""
+
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, session: SessionKeys, *, user: str, ancestors: tuple[str, ...] = ()) -> "Path":
+        """Workspace, user, ancestors from the root down, own account.
+
+        Args:
+            ancestors: session ids from the root down to the parent; empty for a root session.
+
+        """
+        names = ("ws", f"user:{user}", *(f"s:{sid}" for sid in (*ancestors, session.id)))
+        return cls(names, tuple(session.workspace.account(name) for name in names))
+
+
+class HoldRef(msgspec.Struct, frozen=True):
+    """A hold that was made: enough to end it from anywhere, its secret included."""
+
+    id: str
+    key: str
+    secret: str
+    cost_microusd: int
+    names: str
+    accounts: tuple[str, ...]
+    timers: str
+    ledger: str
+
+    def __repr__(self) -> str:
+        return f"HoldRef({self.id!r}, cost_microusd={self.cost_microusd})"
+
+
+class EndedHold(msgspec.Struct, frozen=True):
+    """``state`` is ``committed``, ``released`` or ``unconfirmed``; ``warned`` names accounts."""
+
+    state: str
+    actual_microusd: int
+    warned: tuple[str, ...] = ()
+
+
+class HoldWish(msgspec.Struct, frozen=True):
+    """An amount to be held.
+
+    Args:
+        hold_id: deterministic (``session/turn/step/attempt``), so that a repeat is recognised.
+        sent: True if the money may be gone from now on; an expired hold is then booked in full.
+        ttl_ms: when it expires, should nobody end it.
+        price: version of the price that the amount was computed with.
+
+    """
+
+    hold_id: str
+    secret: str
+    cost_microusd: int
+    tokens: int
+    sent: bool
+    ttl_ms: int
+    turn: str
+    step: int
+    kind: str
+    price: str
+
+
+async def reserve(store: Store, lease: Lease, path: Path, wish: HoldWish) -> HoldRef:
+    """Hold an amount on every account of the path, or change nothing. Safe to repeat.
+
+    Raises:
+        BudgetRefused: names the account and the kind.
+        Conflict: the id was used with another amount, or its hold has ended (``hold_ended``).
+        Fenced: the lease is not ours.
+
+    """
+    session = lease.session
+    shard = session.workspace.shard
+    key = session.workspace.hold(wish.hold_id)
+    names = ",".join(path.names)
+    args = [
+        lease.epoch,
+        lease.owner,
+        wish.hold_id,
+        session.timer("hold", wish.hold_id),
+        wish.secret,
+        wish.cost_microusd,
+        wish.tokens,
+        int(wish.sent),
+        wish.ttl_ms,
+        names,
+        session.id,
+        wish.turn,
+        wish.step,
+        wish.kind,
+        wish.price,
+    ]
+    keys = [session.hash, session.effects, key, shard.timers, *path.keys]
+    reply = await store.run(_RESERVE, keys, args)
+    secret = wish.secret
+    if reply[0] == "refused":
+        raise_refused(reply)
+    if reply[0] == "repeat":
+        if text(reply[1]) != "open":
+            raise_for(["hold_ended"])
+        secret = text(reply[2])
+    elif reply[0] != "ok":
+        raise_for(reply)
+    return HoldRef(
+        wish.hold_id, key, secret, wish.cost_microusd, names, path.keys, shard.timers,
+        session.workspace.ledger,
+    )  # fmt: skip
+
+
+async def end_hold(
+    store: Store,
+    session: SessionKeys,
+    *,
+    op: EndOp,
+    hold_id: str,
+    names: str,
+    turn: str,
+    secret: str = "",
+    actual_microusd: int = 0,
+    only_if_due: bool = False,
+) -> EndedHold | None:
+    """End a hold outside a step's commit. None if ``only_if_due`` and its time has not come.
+
+    A hold that ended before answers as it ended then.
+    """
+    ws = session.workspace
+    accounts = [ws.account(name) for name in names.split(",")]
+    keys = [
+        ws.hold(hold_id),
+        session.effects,
+        ws.shard.timers,
+        ws.ledger,
+        ws.shard.stats,
+        ws.stats,
+        ws.turn(turn),
+        *accounts,
+    ]
+    ttl_ms = int(store.settings.hold_ttl_s * 1000)
+    reply = await store.run(
+        _END, keys, [op, secret, actual_microusd, names, ttl_ms, int(only_if_due)]
+    )
+    if reply[0] == "not_due":
+        return None
+    if reply[0] == "repeat":
+        return EndedHold(text(reply[1]), int(text(reply[2]) or 0))
+    if reply[0] != "ok":
+        raise_for(reply)
+    return EndedHold(text(reply[1]), int(reply[2]), tuple(text_list(reply[3])))
+
+
+async def set_limit(
+    store: Store,
+    workspace: str,
+    account: str,
+    *,
+    change_id: str,
+    limit: str = "",
+    per_action: str = "",
+    warn_percent: str = "",
+) -> None:
+    """Change an account's limits with a ledger entry; empty leaves a value as it is."""
+    ws = store.workspace(workspace)
+    keys = [ws.account(account), ws.ledger, ws.idempotency("limit", change_id)]
+    ttl_ms = int(store.settings.idempotency_ttl_s * 1000)
+    args: list[Any] = [account, change_id, limit, per_action, warn_percent, ttl_ms]
+    reply = await store.run(_LIMIT, keys, args)
+    if reply[0] not in {"ok", "repeat"}:
+        raise_for(reply)

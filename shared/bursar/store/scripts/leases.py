@@ -1,0 +1,164 @@
+"""Typed calls of the scripts that claim, keep and give back sessions, and that wake them."""
+
+import msgspec
+
+from bursar.events import Span
+from bursar.leases import Claimed, ClaimRefused, InboxItem, Lease
+from bursar.store.codec import hash_fields, text
+from bursar.store.keys import SessionKeys
+from bursar.store.scripts.loader import Script
+from bursar.store.statuses import raise_for
+from bursar.store.store import Store
+
+__all__ = [
+    "RENEW",
+    "Ring",
+    "claim",
+    "fire_timer",
+    "reap",
+    "release",
+    "renew_command",
+    "ring_again",
+    "take_inbox",
+    "unblock",
+]
+
+_CLAIM = Script("lease_claim")
+RENEW = Script("lease_renew")
+_RELEASE = Script("lease_release")
+_REAP = Script("lease_reap")
+_RING = Script("ready_ring")
+_UNBLOCK = Script("session_unblock")
+_TIMER = Script("timer_fire")
+_TAKE = Script("inbox_take")
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """A session that is ready and wants a bell. ``again`` tells repeats of a bell apart."""
+
+    session: SessionKeys
+    agent: str
+    epoch: int
+    inbox_seq: int
+    again: str = ""
+
+
+async def claim(
+    store: Store, session: SessionKeys, *, owner: str, worker: str, lease_ms: int
+) -> Claimed | ClaimRefused:
+    """Try to become the one who drives ``session``. Safe to repeat with the same ``owner``."""
+    ws = session.workspace
+    shard = ws.shard
+    keys = [
+        *session.stateful,
+        session.inbox,
+        session.effects,
+        shard.leases,
+        shard.ready,
+        ws.hash,
+        shard.blocked_paused(ws.id),
+        shard.blocked_cap(ws.id),
+        shard.blocked,
+    ]
+    reply = await store.run(_CLAIM, keys, [session.id, session.ref, owner, worker, lease_ms])
+    if reply[0] != "ok":
+        return ClaimRefused(reply[0], text(reply[1]) if len(reply) > 1 else "")
+    return Claimed(
+        lease=Lease(session, int(reply[1]), owner),
+        takeover=text(reply[2]) == "1",
+        fields={field: text(value) for field, value in hash_fields(reply[3]).items()},
+        inbox=[InboxItem.parse(item) for item in reply[4]],
+        effects=hash_fields(reply[5]),
+    )
+
+
+def renew_command(lease: Lease, *, lease_ms: int) -> tuple[list[str], list[str | int]]:
+    """KEYS and ARGV of a renewal; the heartbeat sends these on its own connection."""
+    session = lease.session
+    shard = session.workspace.shard
+    return (
+        [session.hash, shard.leases, shard.ready],
+        [session.ref, lease.epoch, lease.owner, lease_ms],
+    )
+
+
+async def release(store: Store, lease: Lease) -> Ring | None:
+    """Give the session back. The returned ring, if any, must be rung.
+
+    Raises:
+        Fenced: it was not ours any more.
+
+    """
+    session = lease.session
+    shard = session.workspace.shard
+    keys = [
+        *session.stateful,
+        session.inbox,
+        shard.leases,
+        shard.ready,
+        shard.blocked_cap(session.workspace.id),
+    ]
+    args = [
+        session.id,
+        session.ref,
+        lease.epoch,
+        lease.owner,
+        Span(session.id).event("session.ended").body,
+        store.settings.event_log_max,
+        int(store.settings.event_log_ttl_s * 1000),
+    ]
+    reply = await store.run(_RELEASE, keys, args)
+    if reply[0] != "ok":
+        raise_for(reply)
+    if text(reply[3]):
+        lease.next_blocked.append(text(reply[3]))
+    if text(reply[1]) == "rest":
+        return None
+    return Ring(session, "", lease.epoch, int(reply[2]))
+
+
+async def reap(store: Store, session: SessionKeys) -> Ring | None:
+    """Make a session whose lease ran out ready again."""
+    shard = session.workspace.shard
+    reply = await store.run(_REAP, [session.hash, shard.leases, shard.ready], [session.ref])
+    return _ring(session, reply)
+
+
+async def ring_again(store: Store, session: SessionKeys) -> Ring | None:
+    """Repeat the bell of a session that has been ready for too long."""
+    shard = session.workspace.shard
+    reply = await store.run(_RING, [session.hash, shard.ready], [session.ref])
+    return _ring(session, reply)
+
+
+async def unblock(store: Store, session: SessionKeys, *, why: str, list_key: str) -> Ring | None:
+    """Let a blocked session run if what stopped it is over."""
+    ws = session.workspace
+    keys = [session.hash, ws.stats, ws.shard.ready, ws.hash, list_key, ws.shard.blocked]
+    return _ring(session, await store.run(_UNBLOCK, keys, [session.ref, why]))
+
+
+async def fire_timer(store: Store, session: SessionKeys, *, member: str, turn: str) -> Ring | None:
+    """Wake a turn that was parked until now."""
+    shard = session.workspace.shard
+    keys = [session.hash, shard.timers, session.inbox, shard.ready]
+    return _ring(session, await store.run(_TIMER, keys, [member, session.ref, turn]))
+
+
+async def take_inbox(
+    store: Store, lease: Lease, done: list[InboxItem]
+) -> tuple[int, list[InboxItem]]:
+    """Drop items that were dealt with; return the newest item's number and what is left."""
+    session = lease.session
+    args = [lease.epoch, lease.owner, len(done), *(item.raw for item in done)]
+    reply = await store.run(_TAKE, [session.hash, session.inbox], args)
+    if reply[0] != "ok":
+        raise_for(reply)
+    return int(reply[1]), [InboxItem.parse(item) for item in reply[2]]
+
+
+def _ring(session: SessionKeys, reply: list[object]) -> Ring | None:
+    if reply[0] != "ring":
+        return None
+    again = text(reply[4]) if len(reply) > 4 else ""
+    return Ring(session, text(reply[1]), int(text(reply[2])), int(text(reply[3])), again)

@@ -1,0 +1,216 @@
+"""Typed calls of the scripts about workspaces and sessions as wholes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bursar.events import Span
+from bursar.messages import Message
+from bursar.store.codec import encode_message, pairs, text
+from bursar.store.keys import SessionKeys, WorkspaceKeys
+from bursar.store.scripts.loader import Script
+from bursar.store.statuses import raise_for
+from bursar.store.store import Store
+
+__all__ = [
+    "Idempotency",
+    "NewSession",
+    "add_message",
+    "clear_session",
+    "delete_session",
+    "end_session",
+    "index_keys",
+    "open_session",
+    "open_workspace",
+    "update_session",
+]
+
+_WORKSPACE_OPEN = Script("workspace_open")
+_OPEN = Script("session_open")
+_UPDATE = Script("session_update")
+_CLEAR = Script("session_clear")
+_END = Script("session_end")
+_DELETE = Script("session_delete")
+_ADD = Script("message_add")
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """A client's Idempotency-Key with a fingerprint of what it was sent with. Empty: none."""
+
+    scope: str = "none"
+    key: str = "none"
+    fingerprint: str = ""
+
+    def redis_key(self, ws: WorkspaceKeys) -> str:
+        return ws.idempotency(self.scope, self.key)
+
+
+class NewSession(msgspec.Struct, frozen=True):
+    """A session to be made. ``fields`` go into its hash, ``texts`` into its long-text hash."""
+
+    user: str
+    workspace_path: str
+    fields: Mapping[str, Any]
+    texts: Mapping[str, Any]
+    limit_microusd: int
+    per_action_microusd: int
+    warn_percent: int
+    parent: str = ""
+
+
+async def open_workspace(
+    store: Store,
+    workspace: str,
+    *,
+    limit: str,
+    warn_percent: int,
+    settings: Mapping[str, Any],
+    only_new: bool = False,
+) -> bool:
+    """Create the workspace (True) or change the given settings of one that exists.
+
+    Args:
+        only_new: change nothing of one that exists (False).
+
+    """
+    ws = store.workspace(workspace)
+    args = [workspace, limit, warn_percent, int(only_new), *pairs(settings)]
+    reply = await store.run(_WORKSPACE_OPEN, [ws.hash, ws.account("ws")], args)
+    if reply[0] == "bad_amount":
+        raise_for(reply)
+    return bool(reply[0] == "created")
+
+
+async def open_session(
+    store: Store, session: SessionKeys, new: NewSession, idempotency: Idempotency
+) -> str:
+    """Create a session; returns its id, or the first one's id for a repeated Idempotency-Key."""
+    ws = session.workspace
+    settings = store.settings
+    keys = [
+        *session.stateful,
+        session.text,
+        session.account,
+        ws.account(f"user:{new.user}"),
+        ws.hash,
+        *index_keys(session, new.user, new.workspace_path),
+        idempotency.redis_key(ws),
+        ws.session(new.parent).hash if new.parent else session.hash,
+    ]
+    event = Span(session.id).event("session.created", user=new.user, parent=new.parent)
+    args = [
+        session.id,
+        idempotency.fingerprint,
+        int(settings.idempotency_ttl_s * 1000),
+        event.body,
+        settings.event_log_max,
+        new.limit_microusd,
+        new.per_action_microusd,
+        new.warn_percent,
+        "unlimited",
+        settings.max_depth,
+        *pairs(new.fields),
+        *pairs(new.texts),
+    ]
+    reply = await store.run(_OPEN, keys, args)
+    if reply[0] == "repeat":
+        return text(reply[1])
+    if reply[0] != "ok":
+        raise_for(reply)
+    return session.id
+
+
+async def update_session(
+    store: Store, session: SessionKeys, fields: Mapping[str, Any], texts: Mapping[str, Any]
+) -> None:
+    reply = await store.run(_UPDATE, [session.hash, session.text], [*pairs(fields), *pairs(texts)])
+    if reply[0] != "ok":
+        raise_for(reply)
+
+
+async def clear_session(store: Store, session: SessionKeys) -> int:
+    """Start a new context; returns the index of the first message that the model will see."""
+    reply = await store.run(_CLEAR, [session.hash, session.text], [])
+    if reply[0] != "ok":
+        raise_for(reply)
+    return int(reply[1])
+
+
+async def end_session(store: Store, session: SessionKeys) -> str:
+    """``ended`` at once, ``ending`` when accepted inputs come first, or ``already``."""
+    settings = store.settings
+    args = [
+        session.id,
+        Span(session.id).event("session.ended").body,
+        settings.event_log_max,
+        int(settings.event_log_ttl_s * 1000),
+    ]
+    reply = await store.run(_END, list(session.stateful), args)
+    if reply[0] == "gone":
+        raise_for(reply)
+    return str(reply[0])
+
+
+async def delete_session(
+    store: Store, session: SessionKeys, *, user: str, workspace_path: str
+) -> None:
+    """Delete an idle or ended session.
+
+    Raises:
+        Conflict: a turn is under way, or money is still held.
+
+    """
+    keys = [
+        *session.stateful,
+        session.text,
+        session.inbox,
+        session.messages,
+        session.effects,
+        session.account,
+        *index_keys(session, user, workspace_path),
+    ]
+    event = Span(session.id).event("session.ended", deleted=True)
+    reply = await store.run(_DELETE, keys, [session.id, event.body])
+    if reply[0] != "ok":
+        raise_for(reply)
+
+
+async def add_message(
+    store: Store,
+    session: SessionKeys,
+    message: Message,
+    *,
+    role: str,
+    user: str,
+    workspace_path: str,
+    idempotency: Idempotency,
+) -> int:
+    """Append a message without a turn; returns its index."""
+    settings = store.settings
+    keys = [
+        session.hash,
+        session.events,
+        session.messages,
+        idempotency.redis_key(session.workspace),
+        *index_keys(session, user, workspace_path),
+    ]
+    args = [
+        session.id,
+        encode_message(message),
+        Span(session.id).event("message.committed", role=role).body,
+        settings.event_log_max,
+        int(settings.event_log_ttl_s * 1000),
+        idempotency.fingerprint,
+        int(settings.idempotency_ttl_s * 1000),
+    ]
+    reply = await store.run(_ADD, keys, args)
+    if reply[0] not in {"ok", "repeat"}:
+        raise_for(reply)
+    return int(reply[1])
+
+
+def index_keys(session: SessionKeys, user: str, workspace_path: str) -> Sequence[str]:
+    """The indexes by activity that a session is in: all, of its user, at its path."""
+    ws = session.workspace
+    return (ws.sessions, ws.sessions_of_user(user), ws.sessions_at_path(workspace_path))

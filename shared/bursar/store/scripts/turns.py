@@ -1,0 +1,269 @@
+"""Typed calls of the scripts that move a turn on. Each is one atomic change, fenced by the lease.
+
+A caller that lost a reply repeats the call with the same lease: `Lease.append_no` makes Redis
+answer the repeat without applying it twice.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bursar.events import Event, event_args
+from bursar.leases import InboxItem, Lease
+from bursar.messages import Message
+from bursar.store.codec import encode_message, pairs, text
+from bursar.store.scripts.budgets import HoldRef
+from bursar.store.scripts.loader import Script
+from bursar.store.statuses import raise_for
+from bursar.store.store import Store
+
+__all__ = [
+    "Commit",
+    "append_events",
+    "commit_step",
+    "finish",
+    "park",
+    "resume",
+    "start",
+    "start_tool",
+]
+
+_START = Script("turn_start")
+_APPEND = Script("events_append")
+_COMMIT = Script("step_commit")
+_TOOL = Script("tool_start")
+_PARK = Script("turn_park")
+_RESUME = Script("turn_resume")
+_FINISH = Script("turn_finish")
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What a step leaves behind.
+
+    Args:
+        effects: fields to set in the session's open effects; ``effects_done`` are dropped.
+        token_count: size of the context now, or None to leave it.
+        hold: hold to settle with ``actual_microusd``; ``warning`` is the event body for accounts
+            that this takes over their warn level.
+
+    """
+
+    messages: Sequence[Message] = ()
+    effects: dict[str, str | bytes] = {}
+    effects_done: Sequence[str] = ()
+    steps: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    token_count: int | None = None
+    hold: HoldRef | None = None
+    actual_microusd: int = 0
+    warning: bytes = b"{}"
+
+    def args(self, store: Store) -> list[Any]:
+        return [
+            len(self.messages),
+            *(encode_message(message) for message in self.messages),
+            *pairs(self.effects),
+            len(self.effects_done),
+            *self.effects_done,
+            self.steps,
+            self.tool_calls,
+            self.input_tokens,
+            self.output_tokens,
+            "" if self.token_count is None else self.token_count,
+            self.hold.secret if self.hold else "",
+            self.actual_microusd,
+            self.hold.names if self.hold else "",
+            int(store.settings.hold_ttl_s * 1000),
+            self.warning,
+        ]
+
+
+_WROTE = {"ok", "repeat", "not_queued"}
+
+
+async def _write(
+    store: Store, lease: Lease, script: Script, keys: list[str], args: list[Any]
+) -> list[Any]:
+    """Run a fenced script under the lease's next number; raise on ``fenced`` and other refusals."""
+    number = lease.append_no + 1
+    reply = await store.run(script, keys, [lease.epoch, lease.owner, number, *args])
+    if reply[0] in _WROTE:
+        lease.append_no = number
+    elif reply[0] not in {"more", "not_waiting"}:
+        raise_for(reply)
+    return reply
+
+
+async def start(
+    store: Store, lease: Lease, item: InboxItem, message: Message, events: Sequence[Event]
+) -> bool:
+    """Begin the turn of an input item. False if it was cancelled meanwhile; it is gone then."""
+    session = lease.session
+    turn = session.workspace.turn(item.target)
+    args = [
+        item.target,
+        item.raw,
+        encode_message(message),
+        store.settings.event_log_max,
+        *event_args(events),
+    ]
+    keys = [*session.stateful, session.inbox, turn, session.messages]
+    reply = await _write(store, lease, _START, keys, args)
+    return bool(reply[0] != "not_queued")
+
+
+async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> int:
+    """Append to the log and publish; returns the seq of the last event."""
+    session = lease.session
+    args = [store.settings.event_log_max, *event_args(events)]
+    reply = await _write(store, lease, _APPEND, [session.hash, session.events], args)
+    return int(reply[1])
+
+
+async def commit_step(
+    store: Store, lease: Lease, turn: str, commit: Commit, events: Sequence[Event]
+) -> None:
+    """Commit messages, effects, counters, settlement and events, all or nothing."""
+    session = lease.session
+    keys = [*session.counted, session.effects, session.messages, session.workspace.turn(turn)]
+    args = [store.settings.event_log_max, *commit.args(store), *event_args(events)]
+    await _write(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
+
+
+async def start_tool(
+    store: Store,
+    lease: Lease,
+    call_field: str,
+    events: Sequence[Event],
+    hold: HoldRef | None = None,
+) -> None:
+    """Mark a tool call as sent; only after this may its effect begin."""
+    session = lease.session
+    keys = [*session.counted, session.effects, *([hold.key] if hold else [])]
+    args = [call_field, store.settings.event_log_max, *event_args(events)]
+    await _write(store, lease, _TOOL, keys, args)
+
+
+async def park(
+    store: Store,
+    lease: Lease,
+    turn: str,
+    *,
+    reason: str,
+    seen_seq: int,
+    wake_ms: int,
+    events: Sequence[Event],
+) -> bool:
+    """Let go of a session whose turn waits. False: something unseen came in; look first.
+
+    Args:
+        wake_ms: wake it after so many milliseconds; 0 means that only an inbox item wakes it.
+
+    """
+    session = lease.session
+    ws = session.workspace
+    shard = ws.shard
+    keys = [*session.stateful, ws.turn(turn), shard.leases, shard.timers, shard.blocked_cap(ws.id)]
+    args = [
+        session.id,
+        session.ref,
+        turn,
+        reason,
+        seen_seq,
+        session.timer("wake", turn),
+        wake_ms,
+        store.settings.event_log_max,
+        *event_args(events),
+    ]
+    reply = await _write(store, lease, _PARK, keys, args)
+    if reply[0] == "more":
+        return False
+    _note_blocked(lease, reply[2])
+    return True
+
+
+async def resume(
+    store: Store, lease: Lease, turn: str, items: Sequence[InboxItem], events: Sequence[Event]
+) -> None:
+    """A parked turn runs again; the items that woke it are dropped."""
+    session = lease.session
+    keys = [*session.stateful, session.workspace.turn(turn), session.inbox]
+    args = [
+        turn,
+        store.settings.event_log_max,
+        len(items),
+        *(item.raw for item in items),
+        *event_args(events),
+    ]
+    await _write(store, lease, _RESUME, keys, args)
+
+
+async def finish(
+    store: Store,
+    lease: Lease,
+    turn: str,
+    *,
+    outcome: str,
+    code: str,
+    reason: str,
+    index_keys: Sequence[str],
+    items: Sequence[InboxItem],
+    commit: Commit,
+    events: Sequence[Event],
+    ended_event: bytes,
+) -> bool:
+    """End a turn. True if the inbox holds more: then the lease is still ours.
+
+    Args:
+        outcome: ``succeeded``, ``failed``, ``cancelled`` or ``quarantined``.
+        index_keys: activity indexes of the session: all, by user, by path.
+        items: inbox items about this turn that are dealt with now.
+        events: the last one is the terminal event.
+
+    """
+    session = lease.session
+    ws = session.workspace
+    settings = store.settings
+    keys = [
+        *session.stateful,
+        session.effects,
+        session.messages,
+        ws.turn(turn),
+        session.inbox,
+        ws.shard.leases,
+        *index_keys,
+        ws.shard.blocked_cap(ws.id),
+        *_hold_keys(commit),
+    ]
+    args = [
+        settings.event_log_max,
+        session.id,
+        session.ref,
+        turn,
+        outcome,
+        code,
+        reason,
+        int(settings.event_log_ttl_s * 1000),
+        int(settings.turn_ttl_s * 1000),
+        ended_event,
+        len(items),
+        *(item.raw for item in items),
+        *commit.args(store),
+        *event_args(events),
+    ]
+    reply = await _write(store, lease, _FINISH, keys, args)
+    _note_blocked(lease, reply[3])
+    return text(reply[2]) == "more"
+
+
+def _hold_keys(commit: Commit) -> list[str]:
+    hold = commit.hold
+    return [hold.key, hold.timers, hold.ledger, *hold.accounts] if hold else []
+
+
+def _note_blocked(lease: Lease, ref: Any) -> None:
+    if text(ref):
+        lease.next_blocked.append(text(ref))

@@ -1,0 +1,264 @@
+"""The client: what is issued in one tick travels together, and each caller gets its own reply."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from bursar.embedded import EmbeddedServer
+from bursar.errors import StoreUnavailable, StoreUnfit
+from bursar.store.redis import RedisClient, connect, store_error
+
+
+class CountingPipelines:
+    """A Redis client that notes how many commands each pipeline carried."""
+
+    def __init__(self, redis: Any) -> None:
+        self.redis = redis
+        self.sizes: list[int] = []
+
+    def pipeline(self, *, transaction: bool) -> Any:
+        assert not transaction
+        pipeline = self.redis.pipeline(transaction=False)
+        original = pipeline.execute
+
+        async def execute(*, raise_on_error: bool) -> Any:
+            self.sizes.append(len(pipeline.command_stack))
+            return await original(raise_on_error=raise_on_error)
+
+        pipeline.execute = execute
+        return pipeline
+
+    async def aclose(self) -> None:
+        await self.redis.aclose()
+
+
+@pytest.fixture
+async def pipelines(redis_server: EmbeddedServer) -> CountingPipelines:
+    return CountingPipelines(connect(redis_server.url, timeout_s=3, max_connections=16))
+
+
+@pytest.fixture
+async def client(pipelines: CountingPipelines) -> AsyncIterator[RedisClient]:
+    client = RedisClient(pipelines)
+    await client.call("FLUSHALL")
+    pipelines.sizes.clear()
+    yield client
+    await client.aclose()
+
+
+async def test_calls_of_one_tick_travel_in_one_pipeline(
+    client: RedisClient, pipelines: CountingPipelines
+) -> None:
+    replies = await asyncio.gather(*(client.call("ECHO", str(i)) for i in range(100)))
+    assert replies == [str(i).encode() for i in range(100)]
+    assert pipelines.sizes == [100]
+
+
+async def test_a_large_batch_is_split_and_keeps_its_order(
+    client: RedisClient, pipelines: CountingPipelines
+) -> None:
+    replies = await asyncio.gather(*(client.call("ECHO", str(i)) for i in range(1200)))
+    assert replies == [str(i).encode() for i in range(1200)]
+    assert pipelines.sizes == [512, 512, 176]
+
+
+async def test_a_call_is_sent_although_nobody_waits_for_it(client: RedisClient) -> None:
+    client.call("SET", "k", 1)
+    assert await client.call("GET", "k") == b"1"
+
+
+async def test_a_slow_reply_does_not_hold_up_the_other_lanes(redis_server: EmbeddedServer) -> None:
+    client = RedisClient(connect(redis_server.url, timeout_s=5, max_connections=16), lanes=2)
+    slow = client.call("BLPOP", "nothing", 2)
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    assert await client.call("ECHO", "x") == b"x"
+    assert time.monotonic() - started < 1
+    slow.cancel()
+    await client.aclose()
+
+
+async def test_what_comes_while_all_lanes_are_busy_is_gathered(
+    redis_server: EmbeddedServer,
+) -> None:
+    pipelines = CountingPipelines(connect(redis_server.url, timeout_s=5, max_connections=16))
+    client = RedisClient(pipelines, lanes=1)
+    first = client.call("BLPOP", "nothing", "0.05")
+    await asyncio.sleep(0)
+    others = []
+    for i in range(5):
+        others.append(client.call("ECHO", str(i)))
+        await asyncio.sleep(0)
+    assert await first is None
+    assert await asyncio.gather(*others) == [str(i).encode() for i in range(5)]
+    assert pipelines.sizes == [1, 5]
+    await client.aclose()
+
+
+async def test_a_refused_command_fails_alone(client: RedisClient) -> None:
+    good, bad, other = (
+        client.call("SET", "k", "v"),
+        client.call("LPUSH", "k", 1),
+        client.call("GET", "k"),
+    )
+    assert await good
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await bad
+    assert await other == b"v"
+
+
+@pytest.mark.parametrize("argument", [None, 1.5, True, ["a"], "\ud800"])
+async def test_what_cannot_be_sent_fails_at_once_and_harms_nobody(
+    client: RedisClient, argument: Any
+) -> None:
+    good = client.call("ECHO", "x")
+    with pytest.raises((TypeError, UnicodeError)):
+        client.call("ECHO", argument)
+    assert await good == b"x"
+
+
+async def test_values_arrive_as_bytes_text_and_integers_were_written(client: RedisClient) -> None:
+    await client.call("RPUSH", "k", b"\x00\xff", "ü", -5, 10**15)
+    assert await client.call("LRANGE", "k", 0, -1) == [
+        b"\x00\xff",
+        "ü".encode(),
+        b"-5",
+        b"1" + b"0" * 15,
+    ]
+
+
+async def test_ten_thousand_cancels_leave_every_other_reply_in_place(client: RedisClient) -> None:
+    chance = random.Random(7)
+
+    async def caller(number: int) -> None:
+        for i in range(40):
+            wanted = f"{number}/{i}"
+            call = client.call("ECHO", wanted)
+            if chance.random() < 0.5:
+                if chance.random() < 0.5:
+                    await asyncio.sleep(0)
+                call.cancel()
+                cancelled.append(wanted)
+            else:
+                assert await call == wanted.encode()
+
+    cancelled: list[str] = []
+    await asyncio.gather(*(caller(number) for number in range(500)))
+    assert len(cancelled) > 9_500
+    assert await client.call("ECHO", "still in step") == b"still in step"
+
+
+async def test_a_cancelled_write_is_applied_all_the_same(client: RedisClient) -> None:
+    task = asyncio.create_task(_wait(client.call("INCR", "n")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await client.call("GET", "n") == b"1"
+
+
+async def _wait(call: asyncio.Future[Any]) -> Any:
+    return await call
+
+
+async def test_a_lost_server_is_unavailable_and_found_again_when_it_is_back() -> None:
+    server = EmbeddedServer()
+    client = RedisClient(connect(server.url, timeout_s=1, max_connections=8))
+    try:
+        assert await client.call("ECHO", "x") == b"x"
+        server.kill()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await client.call("ECHO", "x")
+        server.start()
+        assert await asyncio.gather(*(client.call("ECHO", "y") for _ in range(3))) == [b"y"] * 3
+    finally:
+        await client.aclose()
+        server.stop()
+
+
+async def test_a_server_that_does_not_answer_is_unavailable_in_time() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = RedisClient(connect(f"redis://127.0.0.1:{port}/0", timeout_s=0.2, max_connections=4))
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await client.call("ECHO", "x")
+    assert time.monotonic() - started < 2
+    await client.aclose()
+    server.close()
+    await server.wait_closed()
+
+
+class CuttingProxy:
+    """Passes bytes on to a Redis and cuts the connection in place of the reply when told to."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.cutting = False
+
+    async def start(self) -> str:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/0"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self.target)
+        back = asyncio.create_task(self.pass_back(from_redis, writer))
+        while data := await reader.read(65536):
+            to_redis.write(data)
+        to_redis.close()
+        await back
+
+    async def pass_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self.cutting:
+                break
+            writer.write(data)
+        writer.close()
+
+
+async def test_a_write_whose_reply_is_lost_is_not_sent_twice(redis_server: EmbeddedServer) -> None:
+    proxy = CuttingProxy(redis_server.port)
+    client = RedisClient(connect(await proxy.start(), timeout_s=1, max_connections=4))
+    await client.call("DEL", "counter")
+    proxy.cutting = True
+    with pytest.raises(StoreUnavailable):
+        await client.call("HINCRBY", "counter", "n", 5)
+    proxy.cutting = False
+    assert await client.call("HGET", "counter", "n") == b"5"
+    await client.call("DEL", "counter")
+    await client.aclose()
+    proxy.server.close()
+
+
+async def test_closing_lets_what_is_under_way_land(redis_server: EmbeddedServer) -> None:
+    client = RedisClient(connect(redis_server.url, timeout_s=3, max_connections=4))
+    calls = [client.call("ECHO", str(i)) for i in range(10)]
+    await client.aclose()
+    assert [call.result() for call in calls] == [str(i).encode() for i in range(10)]
+
+
+async def test_a_wrong_password_is_unfit_not_unavailable(redis_server: EmbeddedServer) -> None:
+    url = f"redis://nobody:wrong@127.0.0.1:{redis_server.port}/0"
+    client = RedisClient(connect(url, timeout_s=3, max_connections=4))
+    with pytest.raises(StoreUnfit) as caught:
+        await client.call("ECHO", "x")
+    assert caught.value.code == "store_forbidden"
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer", ["OOM command not allowed", "MISCONF disk", "NOREPLICAS x", "BUSY script"]
+)
+async def test_a_server_that_cannot_take_writes_now_is_unavailable(answer: str) -> None:
+    assert isinstance(store_error(ResponseError(answer)), StoreUnavailable)
+    assert isinstance(store_error(ResponseError("ERR syntax")), ResponseError)
