@@ -1,0 +1,62 @@
+"""The lease: one worker's right to drive one session, and what it was given to go on with."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bursar.store.codec import text
+from bursar.store.keys import SessionKeys
+
+__all__ = ["ClaimRefused", "Claimed", "InboxItem", "Lease"]
+
+
+@dataclass
+class Lease:
+    """Fences every write: ``epoch`` grows with each claim, ``owner`` is random per claim.
+
+    ``append_no`` is the number of the last write that Redis is known to have applied; the next
+    write carries the next one, and a repeat after a lost reply carries the same again.
+    """
+
+    session: SessionKeys
+    epoch: int
+    owner: str
+    append_no: int = 0
+    next_blocked: list[str] = field(default_factory=list)
+    """Sessions that a freed slot lets run; the drive rings for them."""
+
+
+class InboxItem(msgspec.Struct, frozen=True):
+    """One thing to react to: ``input``, ``cancel`` or ``timer``, each about a turn."""
+
+    seq: int
+    kind: str
+    target: str
+
+    @classmethod
+    def parse(cls, item: bytes) -> "InboxItem":
+        seq, kind, target = text(item).split(" ", 2)
+        return cls(int(seq), kind, target)
+
+    @property
+    def raw(self) -> str:
+        """The item as it stands in the list, which is how it is removed."""
+        return f"{self.seq} {self.kind} {self.target}"
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A successful claim: everything a drive needs but the messages."""
+
+    lease: Lease
+    takeover: bool
+    """The former owner never gave the lease back: it died or was cut off."""
+    fields: dict[str, str]
+    inbox: list[InboxItem]
+    effects: dict[str, bytes]
+
+
+class ClaimRefused(msgspec.Struct, frozen=True):
+    """``gone``, ``held`` (by ``detail``), ``idle`` or ``blocked`` (``detail`` says why)."""
+
+    status: str
+    detail: str = ""

@@ -1,0 +1,306 @@
+"""Sessions: an agent's durable conversations. Create, read, change, list, end, delete."""
+
+from typing import Any
+
+import msgspec
+
+from bursar.budgets.accounts import check_limit
+from bursar.errors import InvalidInput, NotFound
+from bursar.ids import check_id, check_user, check_workspace, new_id
+from bursar.registry import Registry, redis_ms
+from bursar.store.codec import decode_json, encode_json, text
+from bursar.store.keys import SessionKeys
+from bursar.store.opening import SCHEMA_VERSION
+from bursar.store.scripts import sessions as scripts
+from bursar.store.scripts.inputs import Facts
+from bursar.store.scripts.sessions import Idempotency, NewSession
+from bursar.store.store import Store
+
+__all__ = [
+    "SessionSpec",
+    "SessionView",
+    "ancestors_of",
+    "clear",
+    "create",
+    "delete",
+    "get",
+    "is_near_limit",
+    "locate",
+    "patch",
+    "read_facts",
+    "view",
+]
+
+_MAX_TITLE = 200
+_MAX_MODEL = 128
+_MAX_TAGS, _MAX_TAG = 16, 32
+_MAX_TEXT_BYTES = 256 * 1024
+_MAX_PATH = 64
+
+
+class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a caller may choose when making a session; the rest has defaults."""
+
+    agent: str
+    user: str = "anonymous"
+    id: str = ""
+    parent: str = ""
+    model: str = ""
+    system_prompt: str = ""
+    context: str = ""
+    workspace_path: str = ""
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    custom: dict[str, Any] = {}
+    limit_microusd: int | None = None
+    per_action_microusd: int | None = None
+    warn_percent: int | None = None
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A session as programs read it. Times are Unix milliseconds by Redis's clock."""
+
+    id: str
+    workspace: str
+    user: str
+    agent: str
+    model: str
+    state: str
+    title: str
+    tags: tuple[str, ...]
+    parent: str
+    root: str
+    depth: int
+    is_subagent: bool
+    workspace_path: str
+    created_ms: int
+    active_ms: int
+    duration_ms: int
+    token_count: int
+    turn_count: int
+    step_count: int
+    tool_call_count: int
+    approval_count: int
+    message_count: int
+    context_start: int
+    turn: str
+    blocked: str
+    ending: bool
+    worker: str
+    custom: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Session {self.workspace}/{self.id} {self.state} {self.message_count} messages>"
+
+
+def locate(store: Store, workspace: str, sid: str) -> SessionKeys:
+    """Keys of a session whose ids come from outside; malformed ones are refused by name."""
+    return store.workspace(check_workspace(workspace)).session(check_id(sid, "session"))
+
+
+async def create(
+    store: Store,
+    registry: Registry,
+    workspace: str,
+    spec: SessionSpec,
+    idempotency: Idempotency = Idempotency(),  # noqa: B008  (frozen)
+) -> SessionView:
+    """Make a session.
+
+    Raises:
+        InvalidInput: names the field; ``unknown_agent`` for an agent that no worker ever served.
+        Conflict: a session with the given id exists.
+
+    """
+    entry = await registry.require(spec.agent)
+    parent: dict[str, str] = {}
+    if spec.parent:
+        above = locate(store, workspace, check_id(spec.parent, "parent"))
+        parent = await _inherited(store, above)
+    new = _new_session(store, workspace, spec, entry.model, parent)
+    sid = check_id(spec.id, "id") if spec.id else new_id("ses")
+    session = locate(store, workspace, sid)
+    opened = await scripts.open_session(store, session, new, idempotency)
+    return await get(store, workspace, opened)
+
+
+def _new_session(
+    store: Store, workspace: str, spec: SessionSpec, model: str, parent: dict[str, str]
+) -> NewSession:
+    settings = store.settings
+    user = parent.get("user") or check_user(spec.user)
+    path = _check_path(spec.workspace_path) or parent.get("workspace_path", "")
+    limit = spec.limit_microusd
+    limit = (
+        settings.session_limit_microusd if limit is None else check_limit(limit, "limit_microusd")
+    )
+    action = spec.per_action_microusd
+    if action is None:
+        action = min(settings.per_action_limit_microusd, limit)
+    elif check_limit(action, "per_action_microusd") > limit:
+        raise InvalidInput("expected at most limit_microusd", field="per_action_microusd")
+    warn = settings.warn_percent if spec.warn_percent is None else spec.warn_percent
+    if not 0 <= warn <= 100:
+        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
+    fields = {
+        "ws": workspace,
+        "user": user,
+        "agent": check_id(spec.agent, "agent"),
+        "model": _check_model(spec.model) or parent.get("model") or model,
+        "parent": spec.parent,
+        "workspace_path": path,
+        "title": _check_title(spec.title),
+        "tags": _check_tags(spec.tags),
+        "schema_version": SCHEMA_VERSION,
+    }
+    texts = {
+        "system_prompt": _check_text(spec.system_prompt, "system_prompt"),
+        "context": _check_text(spec.context or parent.get("context", ""), "context"),
+        "custom": _check_text(encode_json(spec.custom).decode(), "custom"),
+    }
+    return NewSession(user, path, fields, texts, limit, action, warn, spec.parent)
+
+
+async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:
+    """What a child copies from its parent unless told otherwise: user, model, path, context."""
+    names = ("user", "model", "workspace_path")
+    reply = store.redis.call("HMGET", parent.hash, *names)
+    context = await store.redis.call("HGET", parent.text, "context")
+    values = await reply
+    if values[0] is None:
+        raise InvalidInput(
+            "no such session in this workspace", field="parent", code="parent_not_found"
+        )
+    return dict(zip(names, map(text, values), strict=True)) | {"context": text(context)}
+
+
+async def get(store: Store, workspace: str, sid: str) -> SessionView:
+    session = locate(store, workspace, sid)
+    fields = store.redis.call("HGETALL", session.hash)
+    custom = store.redis.call("HGET", session.text, "custom")
+    now = await redis_ms(store)
+    found = await fields
+    if not found:
+        raise NotFound("no such session in this workspace", code="session_not_found")
+    return view(workspace, found, await custom, now)
+
+
+def view(
+    workspace: str, fields: dict[bytes, bytes], custom: bytes | None, now_ms: int
+) -> SessionView:
+    """Build a view from a session's hash; ``now_ms`` is Redis time."""
+    values: dict[str, Any] = {text(field): text(value) for field, value in fields.items()}
+    values["workspace"] = workspace
+    values["tags"] = tuple(tag for tag in values["tags"].split(",") if tag)
+    values["custom"] = decode_json(custom or b"{}", dict[str, Any])
+    values["duration_ms"] = max(0, now_ms - int(values["created_ms"]))
+    values["is_subagent"] = values["is_subagent"] == "1"
+    values["ending"] = values["ending"] == "1"
+    return msgspec.convert(values, SessionView, strict=False)
+
+
+async def read_facts(store: Store, session: SessionKeys) -> Facts:
+    """What never changes in a session's life."""
+    values = await store.redis.call("HMGET", session.hash, "user", "workspace_path", "agent")
+    if values[0] is None:
+        raise NotFound("no such session in this workspace", code="session_not_found")
+    return Facts(*map(text, values))
+
+
+async def ancestors_of(
+    store: Store, session: SessionKeys, *, parent: str, root: str
+) -> tuple[str, ...]:
+    """Ids from the root down to the parent; they never change, so a drive asks once."""
+    if not parent:
+        return ()
+    chain = [parent]
+    while chain[0] != root:
+        above = await store.redis.call("HGET", session.workspace.session(chain[0]).hash, "parent")
+        chain.insert(0, text(above) or root)
+    return tuple(chain)
+
+
+async def patch(
+    store: Store,
+    workspace: str,
+    sid: str,
+    *,
+    title: str | None = None,
+    tags: tuple[str, ...] | None = None,
+    custom: dict[str, Any] | None = None,
+) -> SessionView:
+    """Change what is given and leave the rest."""
+    fields: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    if title is not None:
+        fields["title"] = _check_title(title)
+    if tags is not None:
+        fields["tags"] = _check_tags(tags)
+    if custom is not None:
+        texts["custom"] = _check_text(encode_json(custom).decode(), "custom")
+    await scripts.update_session(store, locate(store, workspace, sid), fields, texts)
+    return await get(store, workspace, sid)
+
+
+async def clear(store: Store, workspace: str, sid: str) -> SessionView:
+    """Start a new context; the history stays readable."""
+    await scripts.clear_session(store, locate(store, workspace, sid))
+    return await get(store, workspace, sid)
+
+
+async def delete(store: Store, workspace: str, sid: str) -> None:
+    session = locate(store, workspace, sid)
+    facts = await read_facts(store, session)
+    await scripts.delete_session(
+        store, session, user=facts.user, workspace_path=facts.workspace_path
+    )
+
+
+def is_near_limit(token_count: int, max_tokens: int, threshold_percent: int) -> bool:
+    """True if more than the threshold of a model's window is used. Exactly at it is not near."""
+    return token_count * 100 > max_tokens * threshold_percent
+
+
+def _check_title(title: str) -> str:
+    if len(title) > _MAX_TITLE or not title.isprintable():
+        raise InvalidInput(f"expected at most {_MAX_TITLE} printable characters", field="title")
+    return title
+
+
+def _check_model(model: str) -> str:
+    if len(model) > _MAX_MODEL or not model.isprintable():
+        raise InvalidInput(f"expected at most {_MAX_MODEL} printable characters", field="model")
+    return model
+
+
+def _check_tags(tags: tuple[str, ...]) -> str:
+    if len(tags) > _MAX_TAGS:
+        raise InvalidInput(f"expected at most {_MAX_TAGS} tags", field="tags")
+    for index, tag in enumerate(tags):
+        if not tag or len(tag) > _MAX_TAG or "," in tag or not tag.isprintable():
+            raise InvalidInput(
+                f"expected 1-{_MAX_TAG} printable characters without a comma",
+                field=f"tags[{index}]",
+            )
+    return ",".join(tags)
+
+
+def _check_path(path: str) -> str:
+    parts = path.split("/")
+    if path and (
+        len(path.encode()) > _MAX_PATH
+        or not path.isprintable()
+        or any(part in {"", ".", ".."} for part in parts)
+        or any(char in path for char in "{}:\\")
+    ):
+        raise InvalidInput(
+            f"expected a relative path of at most {_MAX_PATH} bytes without '..', braces or colons",
+            field="workspace_path",
+        )
+    return path
+
+
+def _check_text(value: str, field: str) -> str:
+    if len(value.encode()) > _MAX_TEXT_BYTES:
+        raise InvalidInput(f"expected at most {_MAX_TEXT_BYTES} bytes", field=field)
+    return value

@@ -1,0 +1,143 @@
+"""Workspaces: the tenants. Each owns its sessions, its budget and its caps."""
+
+from typing import Any
+
+import msgspec
+
+from bursar.budgets.accounts import AccountView, check_limit, read_accounts
+from bursar.errors import Conflict, InvalidInput, NotFound
+from bursar.ids import check_workspace
+from bursar.store.codec import text
+from bursar.store.keys import GlobalKeys
+from bursar.store.scripts.sessions import open_workspace
+from bursar.store.store import Store
+
+__all__ = ["WorkspaceView", "create", "ensure", "get", "list_workspaces", "read_stats", "update"]
+
+
+class WorkspaceView(msgspec.Struct, frozen=True):
+    """A workspace. Caps are None when there is none.
+
+    ``max_running`` bounds sessions that hold a lease; more of them wait in line, which is no error.
+    ``max_sessions`` bounds live sessions; one more is refused.
+    """
+
+    id: str
+    created_ms: int
+    paused: bool
+    max_running: int | None
+    max_sessions: int | None
+    budget: AccountView
+
+
+async def create(
+    store: Store,
+    workspace: str,
+    *,
+    limit_microusd: int | None = None,
+    warn_percent: int | None = None,
+    max_running: int | None = None,
+    max_sessions: int | None = None,
+) -> WorkspaceView:
+    """Create a workspace. Without a limit its budget is unlimited: recorded, never refused.
+
+    Raises:
+        Conflict: it exists (``workspace_exists``).
+
+    """
+    check_workspace(workspace)
+    caps = _caps(max_running=max_running, max_sessions=max_sessions)
+    if warn_percent is not None and not 0 <= warn_percent <= 100:
+        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
+    created = await open_workspace(
+        store,
+        workspace,
+        limit="unlimited"
+        if limit_microusd is None
+        else str(check_limit(limit_microusd, "limit_microusd")),
+        warn_percent=store.settings.warn_percent if warn_percent is None else warn_percent,
+        settings=caps,
+        only_new=True,
+    )
+    # After the workspace itself: a crash in between leaves it unlisted, and creating it again,
+    # though refused, lists it.
+    await store.redis.call("SADD", GlobalKeys.workspaces, workspace)
+    if not created:
+        raise Conflict("a workspace with this id exists", code="workspace_exists")
+    return await get(store, workspace)
+
+
+async def ensure(store: Store, workspace: str) -> None:
+    """Create the workspace with default settings unless it exists."""
+    check_workspace(workspace)
+    await open_workspace(
+        store, workspace, limit="unlimited", warn_percent=store.settings.warn_percent, settings={}
+    )
+    await store.redis.call("SADD", GlobalKeys.workspaces, workspace)
+
+
+async def get(store: Store, workspace: str) -> WorkspaceView:
+    fields = await store.redis.call("HGETALL", store.workspace(check_workspace(workspace)).hash)
+    if not fields:
+        raise NotFound("no such workspace", code="workspace_not_found")
+    values = {text(field): text(value) for field, value in fields.items()}
+    budget = (await read_accounts(store, workspace, ["ws"]))[0]
+    return WorkspaceView(
+        id=values["id"],
+        created_ms=int(values["created_ms"]),
+        paused=values["paused"] == "1",
+        max_running=_cap(values["max_running"]),
+        max_sessions=_cap(values["max_sessions"]),
+        budget=budget,
+    )
+
+
+async def update(
+    store: Store, workspace: str, changes: dict[str, int | bool | None]
+) -> WorkspaceView:
+    """Change ``paused``, ``max_running`` or ``max_sessions`` (None: no cap).
+
+    A paused workspace accepts inputs and starts nothing; running turns go on. What waited runs
+    within a second after the pause ends.
+    """
+    await get(store, workspace)
+    settings: dict[str, Any] = {}
+    for field, value in changes.items():
+        if field == "paused":
+            settings["paused"] = int(bool(value))
+        elif field not in {"max_running", "max_sessions"}:
+            raise InvalidInput("expected paused, max_running or max_sessions", field=field)
+        else:
+            settings |= _caps(**{field: value})
+            settings[field] = settings.get(field, "unlimited")
+    await open_workspace(
+        store,
+        workspace,
+        limit="unlimited",
+        warn_percent=store.settings.warn_percent,
+        settings=settings,
+    )
+    return await get(store, workspace)
+
+
+async def list_workspaces(store: Store) -> list[str]:
+    return sorted(
+        text(member) for member in await store.redis.call("SMEMBERS", GlobalKeys.workspaces)
+    )
+
+
+async def read_stats(store: Store, workspace: str) -> dict[str, int]:
+    """Counters by state, kind and outcome, as dashboards read them."""
+    counters = await store.redis.call("HGETALL", store.workspace(check_workspace(workspace)).stats)
+    return {text(field): int(value) for field, value in sorted(counters.items())}
+
+
+def _caps(**caps: int | None) -> dict[str, str]:
+    for field, value in caps.items():
+        if value is not None and (isinstance(value, bool) or value < 1):
+            raise InvalidInput("expected an integer above 0, or null for no cap", field=field)
+    return {field: str(value) for field, value in caps.items() if value is not None}
+
+
+def _cap(value: str) -> int | None:
+    return None if value == "unlimited" else int(value)

@@ -1,0 +1,98 @@
+"""Bells: JSON jobs that say which session is ready, and nothing else."""
+
+import json
+import logging
+
+import pytest
+from arq.connections import ArqRedis
+
+from bursar.embedded import EmbeddedServer, free_port
+from bursar.errors import StoreUnavailable
+from bursar.queue import CLASSES, Bells, connect_queue, decode_job, encode_job, queue_name
+from bursar.registry import AgentEntry, Registry, announce
+from bursar.settings import Settings
+from bursar.store.scripts.leases import Ring
+from bursar.store.store import Store
+from support.stage import Stage
+
+
+@pytest.fixture
+async def bells(store: Store, queue: ArqRedis, registry: Registry) -> Bells:
+    await queue.flushdb()
+    return Bells(store, queue, registry)
+
+
+@pytest.fixture
+async def ring(store: Store) -> Ring:
+    stage = await Stage.build(store)
+    return Ring(stage.session, "echo", 3, 7)
+
+
+async def jobs(queue: ArqRedis, group: str = "default") -> list[str]:
+    return [member.decode() for member in await queue.zrange(queue_name(group), 0, -1)]
+
+
+async def test_a_bell_is_json_that_names_the_session(
+    bells: Bells, queue: ArqRedis, ring: Ring
+) -> None:
+    await bells.ring(ring)
+    assert await jobs(queue) == ["wake:acme/ses1:7:3"]
+    raw = await queue.get("arq:job:wake:acme/ses1:7:3")
+    assert raw is not None
+    job = json.loads(raw)
+    assert "drive" in job.values()
+    assert ["acme/ses1"] in job.values() or ("acme/ses1",) in job.values()
+
+
+async def test_repeats_of_a_bell_collapse_and_deliberate_ones_do_not(
+    bells: Bells, queue: ArqRedis, ring: Ring
+) -> None:
+    for _ in range(3):
+        await bells.ring(ring)
+    await bells.ring(Ring(ring.session, "echo", 3, 7, again="123"))
+    await bells.ring(Ring(ring.session, "echo", 3, 8))
+    assert sorted(await jobs(queue)) == [
+        "wake:acme/ses1:7:3", "wake:acme/ses1:7:3:123", "wake:acme/ses1:8:3",
+    ]  # fmt: skip
+
+
+async def test_a_bell_goes_to_the_group_that_serves_the_agent(
+    store: Store, bells: Bells, queue: ArqRedis, ring: Ring
+) -> None:
+    worker: dict[str, str | int] = {"id": "w2", "host": "h", "pid": 1, "group": "gpu", "slots": 1}
+    await announce(store, worker, [AgentEntry("painter", "gpu", "m")])
+    await bells.ring(Ring(ring.session, "painter", 1, 1))
+    assert await jobs(queue, "gpu") == ["wake:acme/ses1:1:1"]
+    await bells.ring(Ring(ring.session, "", 1, 2))
+    assert await jobs(queue) == ["wake:acme/ses1:2:1"]
+
+
+async def test_a_lost_queue_costs_a_warning_only(
+    store: Store, registry: Registry, ring: Ring, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = EmbeddedServer()
+    queue = await connect_queue(Settings(queue_url=server.url, redis_timeout_s=0.5))
+    server.stop()
+    with caplog.at_level(logging.WARNING):
+        await Bells(store, queue, registry).ring(ring)
+    assert "no bell for acme/ses1" in caplog.text
+    await queue.aclose()
+
+
+async def test_an_absent_queue_is_unavailable() -> None:
+    url = f"redis://127.0.0.1:{free_port()}/1"
+    with pytest.raises(StoreUnavailable):
+        await connect_queue(Settings(queue_url=url, redis_timeout_s=0.5))
+
+
+def test_jobs_are_json_and_no_pickle() -> None:
+    assert decode_job(encode_job({"a": [1, "x"]})) == {"a": [1, "x"]}
+    with pytest.raises(ValueError, match=r"."):
+        decode_job(b"\x80\x04\x95")
+
+
+def test_each_group_has_a_queue_for_each_class() -> None:
+    assert [queue_name("g", kind) for kind in CLASSES] == [
+        "bursar:q:g:interactive",
+        "bursar:q:g:background",
+    ]
