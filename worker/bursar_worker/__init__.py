@@ -1,0 +1,1 @@
+"""The worker: claims ready sessions and drives them."""

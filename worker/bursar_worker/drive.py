@@ -1,0 +1,254 @@
+"""A drive: one session moved on under its lease, turn after turn, until nothing is left to do.
+
+It works on one turn in a task and meanwhile listens: for its inbox (a cancel), for the loss of its
+lease, for the wish that the worker stops. Whatever happens, it either ends the turn, or leaves a
+state from which any other worker goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from bursar.agents import Agent
+from bursar.errors import BursarError, Fenced, StoreUnavailable
+from bursar.events import Span
+from bursar.leases import Claimed, InboxItem
+from bursar.messages import Message, UserMessage
+from bursar.sessions import ancestors_of
+from bursar.store.codec import decode_message, text
+from bursar.store.scripts import budgets, leases
+from bursar.store.scripts import turns as scripts
+from bursar_worker.kit import Kit
+from bursar_worker.scope import Scope
+from bursar_worker.stopping import stop
+from bursar_worker.turn import Ending, Stopped, TurnRun
+from bursar_worker.writer import SessionWriter
+
+__all__ = ["Drive"]
+
+_AGAIN_S = 5.0  # what a tool gets to clean up before it is cancelled once more
+_MAX_ATTEMPTS = 3  # claims in a row that died without any progress
+
+logger = logging.getLogger(__name__)
+
+
+class Drive:
+    """Made from a successful claim; `run` returns when the session is let go."""
+
+    def __init__(self, kit: Kit, agent: Agent, claimed: Claimed) -> None:
+        self._kit = kit
+        self._agent = agent
+        self._claimed = claimed
+        self.lease = claimed.lease
+        self._session = claimed.lease.session
+        self._inbox = claimed.inbox
+        self._seen_seq = int(claimed.fields["inbox_seq"])
+        self._news = asyncio.Event()
+        self._draining = False
+        self._abandoning = False
+        self._attempts = int(claimed.fields["attempts"])
+        self._lost: BursarError | None = None
+        self._writer = SessionWriter(kit.store, self.lease, self._lose)
+
+    def look(self, inbox_seq: int | None = None) -> None:
+        """There may be news in the inbox; with a number, only if it is beyond what was seen."""
+        if inbox_seq is None or inbox_seq > self._seen_seq:
+            self._news.set()
+
+    def drain(self, *, now: bool = False) -> None:
+        """Give the session back at the next step boundary; or ``now``, abandoning the step."""
+        self._draining = True
+        self._abandoning = now
+        self._news.set()
+
+    def fence(self) -> None:
+        self._lose(Fenced("the lease was taken over"))
+
+    def _lose(self, error: BursarError) -> None:
+        self._lost = error
+        self._news.set()
+
+    async def run(self) -> None:
+        """Drive until the session is let go. Errors end in the log: the lease then runs out."""
+        ref = self._session.ref
+        try:
+            await self._end_stale_holds(self._claimed.effects)
+            await self._work_off()
+        except Fenced as error:
+            logger.info("%s: fenced, another worker goes on (%s)", ref, error)
+        except StoreUnavailable as error:
+            logger.warning("%s: given up while Redis is away: %s", ref, error)
+        except Exception:
+            logger.exception("%s: the drive failed; another worker will take over", ref)
+        finally:
+            await self._writer.settle()
+
+    async def _work_off(self) -> None:
+        turn = await self._resume() if self._claimed.fields["turn"] else await self._start_next()
+        while turn is not None:
+            ending = await self._attend(turn)
+            self._attempts = 0
+            if ending is Ending.RELEASE:
+                break
+            if ending in {Ending.PARKED, Ending.REST}:
+                await self._ring_freed()
+                return
+            turn = None if self._draining else await self._start_next()
+        await self._release()
+
+    async def _scope(self) -> Scope:
+        fields = self._claimed.fields
+        ancestors = await ancestors_of(
+            self._kit.store, self._session, parent=fields["parent"], root=fields["root"]
+        )
+        path = budgets.Path.of(self._session, user=fields["user"], ancestors=ancestors)
+        return Scope(self._kit, self._agent, self.lease, self._writer, fields, path)
+
+    async def _resume(self) -> TurnRun | None:
+        """Go on with the turn that a former lease left behind, running or parked."""
+        tid = self._claimed.fields["turn"]
+        turn = await self._loaded(tid, self._claimed.effects)
+        turn.note_abandoned(self._claimed.effects)
+        kinds = {item.kind for item in self._inbox if item.target == tid}
+        turn.cancelled = "cancel" in kinds
+        if turn.state == "waiting":
+            timers = [item for item in self._inbox if item.target == tid and item.kind == "timer"]
+            await turn.wake(timers, early=not kinds)
+        return turn
+
+    async def _loaded(self, tid: str, effects: dict[str, bytes]) -> TurnRun:
+        scope = await self._writer.write(self._scope)
+        turn = TurnRun(scope, tid, exhausted=self._attempts >= _MAX_ATTEMPTS)
+        await self._writer.write(lambda: turn.load(effects))
+        return turn
+
+    async def _start_next(self) -> TurnRun | None:
+        """Begin the oldest input that still wants to run; drop what no longer matters."""
+        stale: list[InboxItem] = []
+        if not self._inbox:
+            self._seen_seq, self._inbox = await self._take([])
+        while self._inbox:
+            item = self._inbox.pop(0)
+            if item.kind != "input":
+                stale.append(item)
+                continue
+            turn = await self._start(item)
+            if turn is not None:
+                return turn
+        self._seen_seq, self._inbox = await self._take(stale)
+        return await self._start_next() if self._inbox else None
+
+    async def _start(self, item: InboxItem) -> TurnRun | None:
+        message = await self._writer.write(lambda: self._input_of(item))
+        span = Span(self._session.id, item.target)
+        event = span.event("turn.started", agent=self._agent.name, worker=self._kit.worker_id)
+        started = await self._writer.write(
+            lambda: scripts.start(self._kit.store, self.lease, item, message, [event])
+        )
+        if not started:
+            return None
+        return await self._loaded(item.target, {})
+
+    async def _input_of(self, item: InboxItem) -> Message:
+        key = self._session.workspace.turn(item.target)
+        payload = await self._kit.store.redis.call("HGET", key, "input")
+        # Without one the turn was cancelled meanwhile, which its start will find out.
+        return decode_message(payload) if payload else UserMessage("")
+
+    async def _attend(self, turn: TurnRun) -> "Ending":
+        """Run the turn's work as a task and react to what happens meanwhile."""
+        work = asyncio.create_task(turn.work())
+        try:
+            while True:
+                news = asyncio.create_task(self._news.wait())
+                await asyncio.wait({work, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if self._lost is not None:
+                    raise self._lost
+                if work.done():
+                    break
+                self._news.clear()
+                turn.draining = self._draining
+                turn.cancelled = await self._cancel_asked(turn)
+                if turn.cancelled or self._abandoning:
+                    break
+        finally:
+            await stop(work, again_s=_AGAIN_S)
+        with contextlib.suppress(asyncio.CancelledError, Stopped):
+            work.result()
+        if work.cancelled():
+            # A write that was under way has landed, but the work did not live to note it.
+            await self._writer.settle()
+            effects = await self._effects()
+            await self._writer.write(lambda: turn.load(effects))
+        if turn.parking is not None and not turn.cancelled:
+            return await self._park(turn)
+        if self._abandoning and work.cancelled() and not turn.cancelled:
+            turn.abandon()
+            turn.handed_back = True
+        if not turn.answered:
+            await self._end_stale_holds(await self._effects())
+        if turn.handed_back:
+            return Ending.RELEASE
+        about_it = [item for item in self._inbox if item.target == turn.id]
+        return await turn.finish(about_it)
+
+    async def _park(self, turn: TurnRun) -> "Ending":
+        """Let go of a turn that waits; if something came in meanwhile, look at that first."""
+        while not await turn.park(self._seen_seq):
+            if await self._cancel_asked(turn):
+                turn.cancelled = True
+                return await turn.finish([item for item in self._inbox if item.target == turn.id])
+        return Ending.PARKED
+
+    async def _cancel_asked(self, turn: TurnRun) -> bool:
+        self._seen_seq, self._inbox = await self._take([])
+        return any(item.kind == "cancel" and item.target == turn.id for item in self._inbox)
+
+    async def _take(self, done: list[InboxItem]) -> tuple[int, list[InboxItem]]:
+        return await self._writer.write(
+            lambda: leases.take_inbox(self._kit.store, self.lease, done)
+        )
+
+    async def _effects(self) -> dict[str, bytes]:
+        """The open effects after all writes that were queued before."""
+
+        async def read() -> Any:
+            return await self._kit.store.redis.call("HGETALL", self._session.effects)
+
+        return {text(field): value for field, value in (await self._writer.write(read)).items()}
+
+    async def _end_stale_holds(self, effects: dict[str, bytes]) -> None:
+        """End holds that nobody will end any more: sent ones are booked in full, others go back."""
+        for field, names in effects.items():
+            if field.startswith("hold:"):
+                await self._writer.write(self._expire(field.removeprefix("hold:"), text(names)))
+
+    def _expire(self, hold_id: str, names: str) -> Any:
+        turn = hold_id.split("/")[1]
+
+        async def expire() -> None:
+            await budgets.end_hold(
+                self._kit.store, self._session, op="expire", hold_id=hold_id, names=names, turn=turn
+            )
+
+        return expire
+
+    async def _release(self) -> None:
+        ring = await self._writer.write(lambda: leases.release(self._kit.store, self.lease))
+        if ring is not None:
+            await self._kit.bells.ring(ring)
+        await self._ring_freed()
+
+    async def _ring_freed(self) -> None:
+        """Ring for sessions that waited for the slot under the workspace's cap that is free now."""
+        ws = self._session.workspace
+        for ref in self.lease.next_blocked:
+            other = ws.session(ref.partition("/")[2])
+            ring = await leases.unblock(
+                self._kit.store, other, why="cap", list_key=ws.shard.blocked_cap(ws.id)
+            )
+            if ring is not None:
+                await self._kit.bells.ring(ring)
+        self.lease.next_blocked.clear()

@@ -1,0 +1,33 @@
+"""What belongs to one drive and is handed to all of its parts."""
+
+from dataclasses import dataclass
+
+from bursar.agents import Agent
+from bursar.leases import Lease
+from bursar.store.keys import SessionKeys
+from bursar.store.scripts.budgets import Path
+from bursar.store.store import Store
+from bursar_worker.kit import Kit
+from bursar_worker.writer import SessionWriter
+
+__all__ = ["Scope"]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """``fields`` is the session's hash as it was at the claim; ``path`` its accounts."""
+
+    kit: Kit
+    agent: Agent
+    lease: Lease
+    writer: SessionWriter
+    fields: dict[str, str]
+    path: Path
+
+    @property
+    def session(self) -> SessionKeys:
+        return self.lease.session
+
+    @property
+    def store(self) -> Store:
+        return self.kit.store

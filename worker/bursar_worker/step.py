@@ -1,0 +1,317 @@
+"""One model call: paid for before it starts, streamed while it runs, settled when it ends."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bursar.budgets.bounds import fit_output_tokens, input_bound_tokens
+from bursar.budgets.pricing import Quote
+from bursar.clock import wall_ms
+from bursar.errors import BudgetRefused, Conflict, ModelError
+from bursar.events import Event, Span
+from bursar.ids import new_id, new_secret
+from bursar.messages import AssistantMessage, ToolCall, Usage, well_formed
+from bursar.models import Model, ModelRequest, ReasoningDelta, TextDelta
+from bursar.store.scripts import budgets
+from bursar.store.scripts.budgets import HoldRef, HoldWish
+from bursar.store.scripts.turns import Commit
+from bursar_worker.scope import Scope
+from bursar_worker.stopping import asked_to_stop
+from bursar_worker.transcript import Transcript
+
+__all__ = ["Answer", "ModelStep", "Parked"]
+
+_MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
+_PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
+_MAX_ATTEMPT_NO = 1000
+_MAX_CALLS = 256  # bounds one commit; how many of them run is a setting
+_MAX_TOKENS = 10**12
+_MAX_WAIT_S = 7 * 86400.0
+
+logger = logging.getLogger(__name__)
+
+
+class Parked(Exception):
+    """The provider asks to come back later: the turn should wait without a worker."""
+
+    def __init__(self, wait_s: float, reason: str) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer that is not committed yet."""
+
+    message: AssistantMessage
+    hold: HoldRef
+    cost_microusd: int
+    events: list[Event]
+
+    def commit(self, span: Span, effects: dict[str, str | bytes]) -> Commit:
+        usage = self.message.usage
+        return Commit(
+            messages=[self.message],
+            effects=effects,
+            steps=1,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            token_count=usage.total_tokens,
+            hold=self.hold,
+            actual_microusd=self.cost_microusd,
+            warning=span.event("budget.warning").body,
+        )
+
+
+@dataclass
+class _Stream:
+    """What has arrived of an answer so far."""
+
+    texts: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    usage: Usage | None = None
+
+    @property
+    def started(self) -> bool:
+        return bool(self.texts or self.reasoning or self.calls)
+
+
+class ModelStep:
+    """One step's model call with its attempts. Made anew for each step.
+
+    Args:
+        first_attempt: number of the first attempt; a step that was under way on a worker that died
+            goes on counting, because hold ids are made of it.
+
+    """
+
+    def __init__(self, scope: Scope, span: Span, first_attempt: int) -> None:
+        self._scope = scope
+        self._settings = scope.kit.settings
+        self._writer = scope.writer
+        self._span = span.at(attempt=first_attempt)
+        self._stream = _Stream()
+        self._hold: HoldRef | None = None
+
+    @property
+    def number(self) -> int:
+        return self._span.step
+
+    def partial(self) -> AssistantMessage | None:
+        """What had arrived when the step was stopped, marked as partial. None if nothing had."""
+        text = "".join(self._stream.texts)
+        if not text:
+            return None
+        return AssistantMessage(
+            text=text,
+            reasoning="".join(self._stream.reasoning),
+            turn=self._span.turn,
+            step=self._span.step,
+            at_ms=wall_ms(),
+            partial=True,
+        )
+
+    def abandoned(self, reason: str, code: str = "abandoned") -> Event:
+        """The event that tells clients to forget what they saw of the current attempt."""
+        return self._span.event("step.abandoned", reason=reason, code=code)
+
+    async def run(self, model_name: str, model: Model, transcript: Transcript) -> Answer:
+        """Ask until an answer is there.
+
+        Raises:
+            BudgetRefused: the purse cannot pay for even a short answer.
+            ModelError: the provider failed, or failed too often.
+            Parked: the provider asks for a longer pause.
+
+        """
+        quote = self._scope.kit.prices.quote(model_name, getattr(model, "price", None))
+        for tried in range(1, self._settings.model_attempts + 1):
+            request = await self._reserve(model_name, quote, transcript)
+            self._writer.emit(
+                self._span.event("step.started", model=model_name, held_microusd=self._held)
+            )
+            try:
+                await self._consume(model, request)
+            except ModelError as error:
+                await self._failed(error, last=tried == self._settings.model_attempts)
+                continue
+            return self._answer(quote, model_name)
+        raise AssertionError("the last attempt raises")
+
+    @property
+    def _held(self) -> int:
+        return self._hold.cost_microusd if self._hold else 0
+
+    async def _reserve(self, model_name: str, quote: Quote, transcript: Transcript) -> ModelRequest:
+        """Hold the worst case; on a small purse, that of a shorter answer."""
+        wanted = self._scope.agent.max_output_tokens or self._settings.max_output_tokens
+        request = transcript.request(self._scope.agent, model_name, wanted, self._span)
+        bound = input_bound_tokens(request, *transcript.since_last_answer())
+        for _ in range(_MAX_FITS):
+            try:
+                await self._hold_for(quote, bound, wanted)
+            except BudgetRefused as refused:
+                available = int(refused.details["available_microusd"])
+                floor = min(self._settings.min_output_tokens, wanted)
+                fitting = fit_output_tokens(available, quote, bound, wanted, floor)
+                if not 0 < fitting < wanted:
+                    raise
+                wanted = fitting
+            else:
+                break
+        return msgspec.structs.replace(request, max_output_tokens=wanted)
+
+    async def _hold_for(self, quote: Quote, bound: int, max_output_tokens: int) -> None:
+        cost = quote.worst_case_microusd(bound, max_output_tokens)
+        while self._span.attempt < _MAX_ATTEMPT_NO:
+            span = self._span
+            wish = HoldWish(
+                hold_id=f"{span.session}/{span.turn}/{span.step}/{span.attempt}",
+                secret=new_secret(),
+                cost_microusd=cost,
+                tokens=bound + max_output_tokens,
+                sent=True,
+                ttl_ms=int((self._settings.model_timeout_s + 60) * 1000),
+                turn=span.turn,
+                step=span.step,
+                kind="model",
+                price=quote.version,
+            )
+            try:
+                self._hold = await self._writer.write(self._reserving(wish))
+            except Conflict as conflict:
+                # An attempt of this number was paid for and ended before; this is another one.
+                if conflict.code not in {"hold_ended", "id_conflict"}:
+                    raise
+                self._span = span.at(attempt=span.attempt + 1)
+            else:
+                return
+        raise ModelError("too many attempts at one step", code="too_many_attempts")
+
+    def _reserving(self, wish: HoldWish) -> Callable[[], Awaitable[HoldRef]]:
+        scope = self._scope
+        return lambda: budgets.reserve(scope.store, scope.lease, scope.path, wish)
+
+    async def _consume(self, model: Model, request: ModelRequest) -> None:
+        self._stream = _Stream()
+        try:
+            async with asyncio.timeout(self._settings.model_timeout_s):
+                async for event in model.stream(request):
+                    self._take(event)
+        except TimeoutError:
+            limit_s = self._settings.model_timeout_s
+            raise ModelError(f"no whole answer in {limit_s:g} s", code="model_timeout") from None
+        except ModelError:
+            raise
+        except asyncio.CancelledError as error:
+            if asked_to_stop():
+                raise
+            raise ModelError("the model's own task was cancelled", code="model_error") from error
+        except (Exception, SystemExit) as error:
+            # A model object is user code: whatever it raises ends this turn, not the worker.
+            logger.exception("model %s raised", request.model)
+            raise ModelError(f"{type(error).__name__}: {error}", code="model_error") from error
+
+    def _take(self, event: object) -> None:
+        """Note one event of the stream. What a model object yields is not trusted to be one."""
+        stream = self._stream
+        if isinstance(event, TextDelta):
+            stream.texts.append(well_formed(event.text))
+            self._writer.delta(self._span, "text.delta", stream.texts[-1])
+        elif isinstance(event, ReasoningDelta):
+            stream.reasoning.append(well_formed(event.text))
+            self._writer.delta(self._span, "reasoning.delta", stream.reasoning[-1])
+        elif isinstance(event, ToolCall) and len(stream.calls) < _MAX_CALLS:
+            stream.calls.append(event)
+        elif isinstance(event, ToolCall):
+            raise ModelError(f"more than {_MAX_CALLS} tool calls in one answer")
+        elif isinstance(event, Usage) and _plausible(event):
+            stream.usage = event
+        else:
+            raise ModelError(f"the model yielded {event!r:.200}, which is no event of a model")
+
+    async def _failed(self, error: ModelError, *, last: bool) -> None:
+        """Settle a failed attempt; raise unless another one should be made."""
+        refused_unread = isinstance(error.details.get("status"), int) and not self._stream.started
+        # With an HTTP error the provider did no work. Everything else may have been billed.
+        await self.end_hold("release" if refused_unread else "expire")
+        if not error.retryable or self._stream.started or last:
+            raise error
+        self._writer.emit(self.abandoned(error.message, error.code))
+        asked_s = float(error.details.get("retry_after_s") or 0.25 * 2**self._span.attempt)
+        wait_s = min(max(asked_s, 0.0), _MAX_WAIT_S) if asked_s == asked_s else _MAX_WAIT_S  # noqa: PLR0124
+        self._span = self._span.at(attempt=self._span.attempt + 1)
+        if wait_s > _PATIENT_S:
+            raise Parked(wait_s, error.message)
+        await asyncio.sleep(wait_s)
+
+    async def end_hold(self, op: budgets.EndOp) -> None:
+        """End the open hold of a call whose real usage is not known. Without one, do nothing."""
+        hold, self._hold = self._hold, None
+        if hold is None:
+            return
+        await self._writer.write(
+            lambda: budgets.end_hold(
+                self._scope.store,
+                self._scope.session,
+                op=op,
+                hold_id=hold.id,
+                names=hold.names,
+                turn=self._span.turn,
+                secret=hold.secret,
+            )
+        )
+
+    def _answer(self, quote: Quote, model_name: str) -> Answer:
+        assert self._hold is not None  # noqa: S101
+        hold, self._hold = self._hold, None
+        stream, span = self._stream, self._span
+        usage = stream.usage
+        # A provider that reports no usage is charged what was held: the money may be gone.
+        cost = hold.cost_microusd if usage is None else quote.cost_microusd(usage)
+        usage = usage or Usage()
+        message = AssistantMessage(
+            text="".join(stream.texts),
+            reasoning="".join(stream.reasoning),
+            tool_calls=_distinct(stream.calls),
+            usage=usage,
+            turn=span.turn,
+            step=span.step,
+            at_ms=wall_ms(),
+        )
+        events = [
+            span.event("message.committed", role="assistant", tool_calls=len(message.tool_calls)),
+            span.event(
+                "usage",
+                model=model_name,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cost_microusd=cost,
+                held_microusd=hold.cost_microusd,
+                price=quote.version,
+            ),
+        ]
+        return Answer(message, hold, cost, events)
+
+
+def _distinct(calls: list[ToolCall]) -> tuple[ToolCall, ...]:
+    """Give calls without an id, or with one used twice, an id of their own."""
+    seen: set[str] = set()
+    distinct = []
+    for call in calls:
+        call_id = call.id if call.id and call.id not in seen else new_id("call")
+        seen.add(call_id)
+        texts = (well_formed(part) for part in (call_id, call.name, call.arguments))
+        distinct.append(ToolCall(*texts))
+    return tuple(distinct)
+
+
+def _plausible(usage: Usage) -> bool:
+    return all(
+        isinstance(count, int) and 0 <= count <= _MAX_TOKENS
+        for count in msgspec.structs.astuple(usage)
+    )

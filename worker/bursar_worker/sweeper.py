@@ -1,0 +1,149 @@
+"""Finds what nobody rang for: due timers, leases that ran out, bells that were lost.
+
+No election: each worker tries each half second, and a short lock lets one of them through. It lists
+what is due in one pipeline over all shards, then settles each item with its own small script, which
+checks again; so two sweepers at once would only waste a little work.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from redis.exceptions import RedisError
+
+from bursar.clock import monotonic_s
+from bursar.errors import BursarError, StoreUnavailable
+from bursar.registry import Registry, redis_ms
+from bursar.store.codec import text, text_list
+from bursar.store.keys import GlobalKeys, SessionKeys, ShardKeys, parse_ref
+from bursar.store.scripts import budgets, leases
+from bursar.store.scripts.leases import Ring
+from bursar_worker.kit import Kit
+
+__all__ = ["Sweeper"]
+
+_LOCK_MS = 450
+_MAX_ITEMS = 100  # of one kind, shard and round: bounds what a round can cost Redis
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """One a worker; all but one of an installation's do nothing in any half second."""
+
+    def __init__(self, kit: Kit, registry: Registry) -> None:
+        settings = kit.settings
+        self._settings = settings
+        self._store = kit.store
+        self._bells = kit.bells
+        self._registry = registry
+        self._worker_id = kit.worker_id
+        self._shards = [ShardKeys(number) for number in range(settings.shards)]
+        self._quiet_until_s = float("-inf")
+
+    async def run(self) -> None:
+        """Sweep until cancelled. An outage of Redis is waited out."""
+        while True:
+            pause_s = self._settings.sweep_every_s
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                # Drives could not renew meanwhile. Their leases ran out, they themselves are well:
+                # they get one lease of time to come back before anybody takes over.
+                self._quiet_until_s = monotonic_s() + self._settings.lease_ms / 1000
+                logger.warning("no sweep, Redis is away: %s", error)
+
+    async def sweep(self) -> int:
+        """One round; returns how many items were due. 0 also when another worker sweeps."""
+        redis = self._store.redis
+        if not await redis.call("SET", GlobalKeys.sweep, self._worker_id, "NX", "PX", _LOCK_MS):
+            return 0
+        now = await redis_ms(self._store)
+        due = await asyncio.gather(*(self._probe(shard, now) for shard in self._shards))
+        done = 0
+        for shard, (ready, expired, timers, blocked) in zip(self._shards, due, strict=True):
+            quiet = monotonic_s() < self._quiet_until_s
+            done += await self._each([] if quiet else expired, self._reap)
+            done += await self._each(ready, self._ring_again)
+            done += await self._each(timers, self._fire)
+            done += await self._each(blocked, partial(self._unblock, shard))
+        return done
+
+    async def _each(self, items: list[str], settle: Callable[[str], Awaitable[int]]) -> int:
+        """Settle items one by one; one that cannot be settled does not hold up the others."""
+        done = 0
+        for item in items:
+            try:
+                done += await settle(item)
+            except StoreUnavailable:
+                raise
+            except (BursarError, RedisError, ValueError):
+                logger.exception("the sweep could not settle %s", item)
+        return done
+
+    async def _reap(self, ref: str) -> int:
+        return await self._ring(await leases.reap(self._store, self._session(ref)))
+
+    async def _ring_again(self, ref: str) -> int:
+        return await self._ring(await leases.ring_again(self._store, self._session(ref)))
+
+    async def _probe(self, shard: ShardKeys, now: int) -> tuple[list[str], ...]:
+        redis = self._store.redis
+        calls = [
+            redis.call("ZRANGEBYSCORE", key, "-inf", now, "LIMIT", 0, _MAX_ITEMS)
+            for key in (shard.ready, shard.leases, shard.timers)
+        ]
+        calls.append(redis.call("ZRANGE", shard.blocked, 0, _MAX_ITEMS - 1))
+        return tuple([text_list(await call) for call in calls])
+
+    def _session(self, ref: str) -> SessionKeys:
+        workspace, sid = parse_ref(ref)
+        return self._store.workspace(workspace).session(sid)
+
+    async def _ring(self, ring: Ring | None) -> int:
+        if ring is None:
+            return 0
+        await self._bells.ring(ring)
+        return 1
+
+    async def _fire(self, member: str) -> int:
+        kind, ref, target = member.split(" ", 2)
+        session = self._session(ref)
+        if kind == "wake":
+            ring = await leases.fire_timer(self._store, session, member=member, turn=target)
+            return await self._ring(ring)
+        key = session.workspace.hold(target)
+        names, turn = await self._store.redis.call("HMGET", key, "accounts", "turn")
+        if names is None:
+            await self._store.redis.call("ZREM", session.workspace.shard.timers, member)
+            return 0
+        ended = await budgets.end_hold(
+            self._store,
+            session,
+            op="expire",
+            hold_id=target,
+            names=text(names),
+            turn=text(turn),
+            only_if_due=True,
+        )
+        if ended is not None:
+            logger.warning("hold %s expired: %s %d", target, ended.state, ended.actual_microusd)
+        return 1
+
+    async def _unblock(self, shard: ShardKeys, list_key: str) -> int:
+        """Let sessions of one blocked list run, as long as what stopped them is over."""
+        why, _, name = list_key.removeprefix(f"{shard.blocked}:").partition(":")
+        if why == "agent":
+            entry = await self._registry.find(name)
+            if entry is None or not entry.live:
+                return 0
+        done = 0
+        for ref in text_list(await self._store.redis.call("ZRANGE", list_key, 0, _MAX_ITEMS - 1)):
+            ring = await leases.unblock(self._store, self._session(ref), why=why, list_key=list_key)
+            if ring is None:
+                break
+            done += await self._ring(ring)
+        return done

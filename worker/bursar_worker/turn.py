@@ -1,0 +1,287 @@
+"""One turn on its way: steps until the agent has answered, then its end."""
+
+import enum
+import logging
+from dataclasses import dataclass
+
+import msgspec
+
+from bursar.clock import wall_ms
+from bursar.errors import BudgetRefused, Fenced, ModelError, StoreUnavailable
+from bursar.events import Event, Span
+from bursar.leases import InboxItem
+from bursar.messages import AssistantMessage, ToolMessage
+from bursar.registry import redis_ms
+from bursar.store.codec import text
+from bursar.store.scripts import turns as scripts
+from bursar.store.scripts.sessions import index_keys
+from bursar.store.scripts.turns import Commit
+from bursar_worker.scope import Scope
+from bursar_worker.step import Answer, ModelStep, Parked
+from bursar_worker.toolbox import OpenCalls, Toolbox, intents
+from bursar_worker.transcript import Transcript, read_transcript, unanswered
+
+__all__ = ["Ending", "Stopped", "TurnRun"]
+
+_RATE_LIMIT_PATIENCE_MS = 3_600_000  # how long a turn waits for a provider in all
+_TAIL = -64  # messages that are read of a history which must not be read whole
+_INTERNAL = "an internal error ended the turn; the worker's log has it"
+_POISON = "its workers died three times in a row without any progress"
+
+logger = logging.getLogger(__name__)
+
+
+class Ending(enum.Enum):
+    """How a drive goes on after a turn."""
+
+    MORE = "the inbox holds more, the lease is still ours"
+    REST = "nothing left, the lease was given back with the end"
+    PARKED = "the turn waits, the lease was given back"
+    RELEASE = "the turn is to be gone on with by another worker"
+
+
+class Stopped(Exception):
+    """The work ended before the agent had answered; the turn's fields say why."""
+
+
+@dataclass
+class _Verdict:
+    outcome: str
+    code: str = ""
+    reason: str = ""
+
+
+class TurnRun:
+    """Owns nothing but its place: all that matters is committed under the drive's lease."""
+
+    def __init__(self, scope: Scope, tid: str, *, exhausted: bool = False) -> None:
+        self._scope = scope
+        self._writer = scope.writer
+        self.id = tid
+        self.state = "running"
+        self.cancelled = False
+        self.draining = False
+        self._exhausted = exhausted
+        self.handed_back = False
+        self.parking: Parked | None = None
+        self._steps = 0
+        self._started_ms = 0
+        self._wake_at_ms = 0
+        self._first_attempt = 1
+        self._verdict: _Verdict | None = None
+        self._answer: Answer | None = None
+        self._step: ModelStep | None = None
+        self._open: OpenCalls | None = None
+        self._transcript = Transcript("", [])
+
+    @property
+    def _span(self) -> Span:
+        return Span(self._scope.session.id, self.id, self._steps + 1)
+
+    async def load(self, effects: dict[str, bytes]) -> None:
+        """Read what the turn needs to go on from where it is."""
+        store, session = self._scope.store, self._scope.session
+        record = store.redis.call(
+            "HMGET", session.workspace.turn(self.id), "state", "steps", "started_ms", "wake_at_ms"
+        )
+        try:
+            self._transcript = await self._read_transcript()
+        except msgspec.MsgspecError:
+            if not self._exhausted:
+                raise
+            logger.exception("turn %s has a history that cannot be read", self.id)
+        state, *numbers = map(text, await record)
+        self.state = state
+        self._steps, self._started_ms, self._wake_at_ms = (int(number or 0) for number in numbers)
+        answer = unanswered(self._transcript.messages) if effects else None
+        self._open = OpenCalls(answer, effects) if answer is not None else None
+        if self._step is not None and self._step.number <= self._steps:
+            self._step = None
+
+    async def _read_transcript(self) -> Transcript:
+        scope = self._scope
+        return await read_transcript(
+            scope.store,
+            scope.session,
+            scope.agent,
+            # A history that killed three workers is not read again, but for open calls at its end.
+            context_start=_TAIL if self._exhausted else int(scope.fields["context_start"]),
+            max_bytes=scope.kit.settings.history_max_bytes,
+        )
+
+    def note_abandoned(self, effects: dict[str, bytes]) -> None:
+        """A model call was under way when its worker was lost: say so before it is asked again."""
+        prefix = f"hold:{self._scope.session.id}/{self.id}/{self._steps + 1}/"
+        attempts = [
+            int(field.removeprefix(prefix))
+            for field in effects
+            if field.startswith(prefix) and field.removeprefix(prefix).isdecimal()
+        ]
+        if attempts:
+            self._first_attempt = max(attempts) + 1
+            span = self._span.at(attempt=max(attempts))
+            self._writer.emit(
+                span.event("step.abandoned", reason="its worker was lost", code="worker_lost")
+            )
+
+    async def wake(self, items: list[InboxItem], *, early: bool) -> None:
+        """Run again after having been parked; ``early`` parks it once more for the time left."""
+        event = self._span.event("turn.resumed")
+        await self._writer.write(
+            lambda: scripts.resume(self._scope.store, self._scope.lease, self.id, items, [event])
+        )
+        left_ms = self._wake_at_ms - await redis_ms(self._scope.store)
+        if early and left_ms > 0:
+            self.parking = Parked(left_ms / 1000, "its time has not come")
+
+    async def work(self) -> None:
+        """Take steps until there is an answer, or something stops the turn."""
+        if self.cancelled or self.parking is not None:
+            raise Stopped
+        if self._exhausted:
+            self._verdict = _Verdict("quarantined", "quarantined", _POISON)
+            raise Stopped
+        try:
+            if self._open is not None:
+                await self._run_tools(self._open)
+            while self._answer is None:
+                await self._take_step()
+        except Parked as parked:
+            self._park_or_fail(parked)
+            raise Stopped from parked
+        except BudgetRefused as refused:
+            if refused.code == "budget_exhausted":
+                self._writer.emit(self._span.event("budget.exhausted", **refused.details))
+            self._verdict = _Verdict("failed", refused.code, refused.message)
+        except ModelError as error:
+            self._verdict = _Verdict("failed", error.code, error.message)
+        except (Stopped, Fenced, StoreUnavailable):
+            raise
+        except Exception:
+            # Repeating it elsewhere would only cost more: whatever it is, it comes from this turn.
+            logger.exception("turn %s failed", self.id)
+            self._verdict = _Verdict("failed", "internal", _INTERNAL)
+
+    def _park_or_fail(self, parked: Parked) -> None:
+        waited_ms = wall_ms() - self._started_ms + parked.wait_s * 1000
+        if waited_ms > _RATE_LIMIT_PATIENCE_MS:
+            self._verdict = _Verdict("failed", "model_unavailable", f"gave up waiting: {parked}")
+        else:
+            self.parking = parked
+
+    async def _take_step(self) -> None:
+        if self.draining:
+            self.handed_back = True
+            raise Stopped
+        limit = self._scope.agent.max_steps or self._scope.kit.settings.max_steps
+        if self._steps >= limit:
+            self._verdict = _Verdict("failed", "step_limit", f"no answer within {limit} steps")
+            raise Stopped
+        scope, span = self._scope, self._span
+        model_name, model = scope.kit.model_of(scope.agent, scope.fields["model"])
+        self._step = ModelStep(scope, span, self._first_attempt)
+        answer = await self._step.run(model_name, model, self._transcript)
+        self._first_attempt = 1
+        if not answer.message.tool_calls:
+            # The last answer is committed together with the turn's end, in one script.
+            self._answer, self._verdict = answer, _Verdict("succeeded")
+            return
+        await self._commit(answer, span)
+        self._steps += 1
+        self._open = OpenCalls(answer.message, {})
+        await self._run_tools(self._open, span)
+
+    async def _commit(self, answer: Answer, span: Span) -> None:
+        calls = answer.message.tool_calls
+        events = [
+            *answer.events,
+            *(span.event("tool.requested", call=call.id, name=call.name) for call in calls),
+        ]
+        commit = answer.commit(span, intents(calls))
+        await self._commit_step(commit, events)
+        self._transcript.add([answer.message])
+        self._step = None
+
+    async def _commit_step(self, commit: Commit, events: list[Event]) -> None:
+        scope = self._scope
+        await self._writer.write(
+            lambda: scripts.commit_step(scope.store, scope.lease, self.id, commit, events)
+        )
+
+    async def _run_tools(self, open_calls: OpenCalls, span: Span | None = None) -> None:
+        span = span or self._span.at(step=self._steps)
+        await Toolbox(self._scope, span).run(open_calls)
+        messages = open_calls.messages(span)
+        commit = Commit(messages=messages, effects_done=open_calls.fields())
+        event = span.event("message.committed", role="tool", count=len(messages))
+        await self._commit_step(commit, [event])
+        self._open = None
+        self._transcript.add(messages)
+
+    @property
+    def answered(self) -> bool:
+        """The last answer is there and its hold will be settled with the turn's end."""
+        return self._answer is not None
+
+    def abandon(self) -> None:
+        """Say that the model call under way will be made again by another worker."""
+        if self._step is not None:
+            self._writer.emit(self._step.abandoned("its worker was stopped"))
+
+    async def park(self, seen_seq: int) -> bool:
+        """Let the session go until the timer rings. False: something unseen came in."""
+        assert self.parking is not None  # noqa: S101
+        wait_ms = max(1, int(self.parking.wait_s * 1000))
+        event = self._span.event(
+            "turn.waiting", reason="rate_limited", detail=str(self.parking), wake_in_ms=wait_ms
+        )
+        return await self._writer.write(
+            lambda: scripts.park(
+                self._scope.store,
+                self._scope.lease,
+                self.id,
+                reason="rate_limited",
+                seen_seq=seen_seq,
+                wake_ms=wait_ms,
+                events=[event],
+            )
+        )
+
+    async def finish(self, items: list[InboxItem]) -> Ending:
+        """End the turn: with its answer, or with what there is of it."""
+        verdict = self._verdict
+        if self.cancelled or verdict is None:
+            verdict = _Verdict("cancelled", "cancelled", "cancelled while it ran")
+        commit, events = self._last_words()
+        kind = f"turn.{verdict.outcome}"
+        events.append(self._span.event(kind, code=verdict.code, reason=verdict.reason))
+        user, path = self._scope.fields["user"], self._scope.fields["workspace_path"]
+        more = await self._writer.write(
+            lambda: scripts.finish(
+                self._scope.store,
+                self._scope.lease,
+                self.id,
+                outcome=verdict.outcome,
+                code=verdict.code,
+                reason=verdict.reason,
+                index_keys=index_keys(self._scope.session, user, path),
+                items=items,
+                commit=commit,
+                events=events,
+                ended_event=Span(self._scope.session.id).event("session.ended").body,
+            )
+        )
+        return Ending.MORE if more else Ending.REST
+
+    def _last_words(self) -> tuple[Commit, list[Event]]:
+        if self._answer is not None:
+            # Also when the turn was cancelled meanwhile: it is there, and its real cost is known.
+            return self._answer.commit(self._span, {}), list(self._answer.events)
+        messages: list[ToolMessage | AssistantMessage] = []
+        if self._open is not None:
+            # Every call gets a result, else the next model call would be refused.
+            messages.extend(self._open.messages(self._span.at(step=self._steps)))
+        partial = self._step.partial() if self._step else None
+        if partial is not None:
+            messages.append(partial)
+        return Commit(messages=messages), []
