@@ -1,0 +1,222 @@
+"""One subscriber connection for all clients of a gateway.
+
+The log in Redis is the truth; the channel only carries what is appended now. A client has a place
+in its session's numbering: what comes next in order is queued for it, anything else (a gap, a
+connection that was lost, a queue that was full) only marks it as behind, and it reads the log
+before it goes on. So a lost message costs one read and never an event.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio import Connection
+from redis.exceptions import RedisError
+
+from bursar.errors import BursarError, StoreUnavailable
+from bursar.events import LoggedEvent, parse_published
+from bursar.store.keys import SessionKeys
+from bursar.store.opening import adopt
+from bursar.store.store import Store
+from bursar_gateway.subscription import Subscription
+
+__all__ = ["EventHub"]
+
+logger = logging.getLogger(__name__)
+
+_CHANNELS_A_COMMAND = 500
+_WATCH_S = 5.0
+_BACKOFF_S = (0.05, 1.0)
+
+
+class _Topic:
+    """A session that somebody listens to."""
+
+    def __init__(self) -> None:
+        self.subscriptions: list[Subscription] = []
+        self.ready = asyncio.Event()
+        """Set while Redis is known to send us the session's messages."""
+        self.interrupted = False
+        """It was ready on a connection that is gone, so messages may be missing."""
+
+
+class EventHub:
+    """Spreads published events over subscriptions. `run` must run beside it.
+
+    Args:
+        queue_events: how many events wait for one client at most; more are read from the log.
+
+    """
+
+    def __init__(self, store: Store, *, queue_events: int) -> None:
+        self._store = store
+        self._queue_events = queue_events
+        self._topics: dict[bytes, _Topic] = {}
+        self._closed = False
+        self._changed: list[bytes] = []
+        self._dirty = asyncio.Event()
+        self._sent: set[bytes] = set()
+        self._unconfirmed: Counter[bytes] = Counter()
+        self._heard = False
+
+    @property
+    def channels(self) -> int:
+        """Sessions that somebody listens to."""
+        return len(self._topics)
+
+    def listeners(self, channel: str) -> int:
+        """Clients that listen to a session, by its channel."""
+        topic = self._topics.get(channel.encode())
+        return len(topic.subscriptions) if topic else 0
+
+    async def subscribe(self, session: SessionKeys) -> Subscription:
+        """Listen to a session. On return everything published from now on is heard.
+
+        Raises:
+            StoreUnavailable: Redis did not confirm in time.
+
+        """
+        channel = session.events.encode()
+        topic = self._topics.get(channel)
+        if topic is None:
+            topic = self._topics[channel] = _Topic()
+            self._change([channel])
+        subscription = Subscription(session, limit=self._queue_events)
+        topic.subscriptions.append(subscription)
+        if self._closed:
+            subscription.close()
+            return subscription
+        if not topic.ready.is_set():
+            try:
+                async with asyncio.timeout(self._store.settings.redis_timeout_s):
+                    await topic.ready.wait()
+            except BaseException as error:
+                self.leave(subscription)
+                if isinstance(error, TimeoutError):
+                    raise StoreUnavailable("Redis did not confirm the subscription") from None
+                raise
+        return subscription
+
+    def leave(self, subscription: Subscription) -> None:
+        """Stop listening. A second time does nothing."""
+        channel = subscription.session.events.encode()
+        topic = self._topics.get(channel)
+        if topic is None or subscription not in topic.subscriptions:
+            return
+        topic.subscriptions.remove(subscription)
+        if not topic.subscriptions:
+            del self._topics[channel]
+            self._change([channel])
+
+    def close(self) -> None:
+        """End all streams, present and future; their clients resume elsewhere with their cursor."""
+        self._closed = True
+        for topic in self._topics.values():
+            for subscription in topic.subscriptions:
+                subscription.close()
+
+    async def run(self) -> None:
+        """Keep the connection, for ever. Its loss is waited out and what was missed is read."""
+        delay = _BACKOFF_S[0]
+        while True:
+            connection = self._connection()
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+                # A store that lost its data has another generation, which cursors must show.
+                fresh = await adopt(self._store.redis, self._store.settings, real=self._store.real)
+                self._store.generation, self._store.pepper = fresh.generation, fresh.pepper
+                self._change(self._topics)
+                delay = _BACKOFF_S[0]
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(connection))
+                    group.create_task(self._write(connection))
+                    group.create_task(self._watch(connection))
+            except* (RedisError, OSError, TimeoutError, BursarError) as errors:
+                logger.warning("event connection lost: %s", errors.exceptions[0])
+            finally:
+                self._interrupt()
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            delay = min(delay * 2, _BACKOFF_S[1])
+
+    def _connection(self) -> Connection:
+        """As the store connects, but without a read timeout: silence is normal here."""
+        pool = self._store.redis.redis.connection_pool
+        kind: type[Connection] = pool.connection_class
+        return kind(**{**pool.connection_kwargs, "socket_timeout": None})
+
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            reply: Any = await connection.read_response(disable_decoding=True)
+            self._heard = True
+            if reply[0] == b"message":
+                topic = self._topics.get(reply[1])
+                if topic is not None:
+                    self._spread(topic, parse_published(reply[2]))
+            elif reply[0] == b"subscribe":
+                self._confirm(reply[1])
+
+    def _spread(self, topic: _Topic, event: LoggedEvent) -> None:
+        for subscription in topic.subscriptions:
+            subscription.offer(event)
+
+    def _confirm(self, channel: bytes) -> None:
+        self._unconfirmed[channel] -= 1
+        if self._unconfirmed[channel] > 0:
+            return  # An unsubscribe and this channel's next subscribe are still on their way.
+        del self._unconfirmed[channel]
+        topic = self._topics.get(channel)
+        if topic is None:
+            return
+        topic.ready.set()
+        if topic.interrupted:
+            topic.interrupted = False
+            for subscription in topic.subscriptions:
+                subscription.miss()
+
+    async def _write(self, connection: Connection) -> None:
+        """Tell Redis what changed; the only task that does, so the order is that of the changes."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            changed, self._changed = dict.fromkeys(self._changed), []
+            wanted = [channel for channel in changed if channel in self._topics]
+            add = [channel for channel in wanted if channel not in self._sent]
+            drop = [c for c in changed if c not in self._topics and c in self._sent]
+            for channel in wanted:
+                # Left and joined again before Redis was told: it never stopped.
+                if channel in self._sent and not self._unconfirmed[channel]:
+                    self._topics[channel].ready.set()
+            self._unconfirmed.update(add)
+            self._sent.update(add)
+            self._sent.difference_update(drop)
+            for name, channels in (("SUBSCRIBE", add), ("UNSUBSCRIBE", drop)):
+                for start in range(0, len(channels), _CHANNELS_A_COMMAND):
+                    part = channels[start : start + _CHANNELS_A_COMMAND]
+                    await connection.send_command(name, *part, check_health=False)
+
+    async def _watch(self, connection: Connection) -> None:
+        """Notice a peer that is gone without a word: one PING each few seconds of silence."""
+        while True:
+            self._heard = False
+            await asyncio.sleep(_WATCH_S)
+            if self._heard:
+                continue
+            await connection.send_command("PING", check_health=False)
+            await asyncio.sleep(self._store.settings.redis_timeout_s)
+            if not self._heard:
+                raise StoreUnavailable("Redis does not answer on the event connection")
+
+    def _change(self, channels: Iterable[bytes]) -> None:
+        self._changed.extend(channels)
+        self._dirty.set()
+
+    def _interrupt(self) -> None:
+        self._sent.clear()
+        self._unconfirmed.clear()
+        for topic in self._topics.values():
+            topic.interrupted = topic.interrupted or topic.ready.is_set()
+            topic.ready.clear()

@@ -1,0 +1,79 @@
+"""Event streams of sessions and turns."""
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter
+from litestar.types import ControllerRouterHandler
+
+from bursar import turns
+from bursar.errors import NotFound
+from bursar.sessions import locate
+from bursar_gateway.gateway import Gateway
+from bursar_gateway.openapi import problems
+from bursar_gateway.opening import StreamOpener
+from bursar_gateway.requests import JsonRequest
+from bursar_gateway.stream import StreamResponse, Watched
+
+__all__ = ["HANDLERS"]
+
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        description="Go on after this event. `after` in the query does the same.",
+    ),
+]
+
+
+@get(
+    "/workspaces/{ws:str}/sessions/{sid:str}/events",
+    media_type="text/event-stream",
+    tags=["events"],
+    responses=problems(404, 422),
+)
+async def session_events(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    streams: NamedDependency[StreamOpener],
+    ws: FromPath[str],
+    sid: FromPath[str],
+    turn: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+    last_event_id: LastEventId = None,
+) -> Response[None]:
+    """Events of a session from the start of its log, or from a cursor, until `session.ended`.
+
+    `turn` leaves only those of one turn and ends with its terminal event. Events that the log no
+    longer holds are announced by `gap`, a cursor that cannot be resumed by `reset`.
+    """
+    session = locate(gateway.store, ws, sid)
+    if turn and (await turns.get(gateway.store, ws, turn)).session != sid:
+        raise NotFound("no such turn in this session", code="turn_not_found")
+    watched = Watched(session, turn)
+    return StreamResponse(await streams.open(request, watched, last_event_id or after))
+
+
+@get(
+    "/workspaces/{ws:str}/turns/{tid:str}/events",
+    media_type="text/event-stream",
+    tags=["events"],
+    responses=problems(404, 422),
+)
+async def turn_events(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    streams: NamedDependency[StreamOpener],
+    ws: FromPath[str],
+    tid: FromPath[str],
+    after: FromQuery[str] = "",
+    last_event_id: LastEventId = None,
+) -> Response[None]:
+    """Events of one turn, to its terminal event; also long after it has ended."""
+    turn = await turns.get(gateway.store, ws, tid)
+    watched = Watched(locate(gateway.store, ws, turn.session), tid)
+    return StreamResponse(await streams.open(request, watched, last_event_id or after))
+
+
+HANDLERS: list[ControllerRouterHandler] = [session_events, turn_events]

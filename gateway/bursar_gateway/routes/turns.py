@@ -1,0 +1,113 @@
+"""Turns: the way in, and what became of them."""
+
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
+
+from bursar import turns
+from bursar.messages import UserMessage
+from bursar.sessions import locate
+from bursar.store.scripts.inputs import Accepted
+from bursar.store.scripts.sessions import Idempotency
+from bursar.turns import TurnView
+from bursar_gateway.bodies import NewTurn, TurnAccepted
+from bursar_gateway.gateway import Gateway
+from bursar_gateway.idempotency import IdempotencyKey, idempotency
+from bursar_gateway.openapi import body, problems
+from bursar_gateway.opening import StreamOpener
+from bursar_gateway.requests import JsonRequest
+from bursar_gateway.stream import StreamResponse, Watched
+
+__all__ = ["HANDLERS"]
+
+_ONE = "/workspaces/{ws:str}/turns/{tid:str}"
+
+
+@post(
+    "/workspaces/{ws:str}/sessions/{sid:str}/turns",
+    status_code=202,
+    tags=["turns"],
+    responses=problems(404, 409, 429, with_body=True),
+)
+async def create_turn(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    streams: NamedDependency[StreamOpener],
+    ws: FromPath[str],
+    sid: FromPath[str],
+    data: Annotated[NewTurn, body({"input": "Summarise the reports."})],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[TurnAccepted]:
+    """Accept an input: it is stored when this answers, and runs after those before it.
+
+    With `Accept: text/event-stream` the answer is the turn's events from `turn.queued` to its
+    terminal event instead. Going away cancels nothing.
+    """
+    once = Idempotency()
+    if idempotency_key is not None:
+        once = await idempotency(request, idempotency_key, route="turns")
+    message = UserMessage(data.input, custom=data.custom)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return await _stream(request, gateway, streams, ws, sid, message, once)
+    accepted = await gateway.inputs.put(ws, sid, message, once)
+    status_url = _url(ws, accepted.turn)
+    return Response(
+        TurnAccepted(accepted.turn, sid, status_url, f"{status_url}/events"),
+        headers={"Location": status_url},
+    )
+
+
+async def _stream(
+    request: JsonRequest,
+    gateway: Gateway,
+    streams: StreamOpener,
+    ws: str,
+    sid: str,
+    message: UserMessage,
+    once: Idempotency,
+) -> StreamResponse:
+    """Listen first and put then, so that no event can slip through in between."""
+    session = locate(gateway.store, ws, sid)
+    subscription = await gateway.hub.subscribe(session)
+    try:
+        accepted: Accepted = await gateway.inputs.put(ws, sid, message, once)
+    except BaseException:
+        gateway.hub.leave(subscription)
+        raise
+    repeat = accepted.outcome == "repeat"
+    subscription.start(max(accepted.seq - 1, 0), behind=repeat)
+    location = _url(ws, accepted.turn)
+    stream = streams.build(
+        request,
+        subscription,
+        Watched(session, accepted.turn),
+        fresh=True,
+        headers=[(b"location", location.encode())],
+    )
+    return StreamResponse(stream)
+
+
+@get(_ONE, tags=["turns"], responses=problems(404))
+async def get_turn(
+    gateway: NamedDependency[Gateway], ws: FromPath[str], tid: FromPath[str]
+) -> TurnView:
+    """A turn, with the agent's last text once it has ended."""
+    return await turns.get(gateway.store, ws, tid)
+
+
+@post(_ONE + "/cancel", status_code=202, tags=["turns"], responses=problems(404))
+async def cancel_turn(
+    gateway: NamedDependency[Gateway], ws: FromPath[str], tid: FromPath[str]
+) -> TurnView:
+    """Record that the turn is to be cancelled. One that has ended stays as it ended."""
+    return await gateway.inputs.cancel(ws, tid)
+
+
+def _url(ws: str, tid: str) -> str:
+    return f"/v1/workspaces/{ws}/turns/{tid}"
+
+
+HANDLERS: list[ControllerRouterHandler] = [create_turn, get_turn, cancel_turn]

@@ -1,0 +1,253 @@
+"""Server-sent events: a session or one turn of it, from a cursor to its end.
+
+Whatever happens to the connection between Redis and here, a client gets each event once and in
+order, or is told what it missed. A client that goes away cancels nothing; one that does not read is
+cut off, and resumes with the id of the last event that it saw.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Response
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from bursar import turns
+from bursar.clock import monotonic_s, wall_ms
+from bursar.errors import BursarError, Denied, NotFound, StoreUnavailable
+from bursar.events import TERMINAL, LoggedEvent, Span, event_id, read_head, turn_head
+from bursar.store.codec import encode_json
+from bursar.store.keys import SessionKeys
+from bursar.store.store import Store
+from bursar_gateway.hub import EventHub
+from bursar_gateway.subscription import Gap, Subscription
+
+__all__ = ["EventStream", "Limits", "StreamResponse", "Watched"]
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+_RETRY = b"retry: 1000\n\n"
+_PING = b": ping\n\n"
+_OUTAGE_WAIT_S = 1.0
+_RECHECK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a client streams: a session, or one ``turn`` of it."""
+
+    session: SessionKeys
+    turn: str = ""
+
+    @property
+    def snapshot_url(self) -> str:
+        """Where to read the present state after events were missed."""
+        ws = f"/v1/workspaces/{self.session.workspace.id}"
+        return f"{ws}/turns/{self.turn}" if self.turn else f"{ws}/sessions/{self.session.id}"
+
+    @property
+    def last_kinds(self) -> frozenset[str]:
+        return TERMINAL if self.turn else frozenset({"session.ended"})
+
+    async def end(self, store: Store) -> LoggedEvent | None:
+        """The event that ends the stream, made from state; None while it goes on."""
+        if self.turn:
+            return await turns.derived_terminal(store, self.session.workspace.id, self.turn)
+        seq, state = await read_head(store, self.session)
+        return self.ended(seq) if state == "ended" else None
+
+    def ended(self, seq: int, **data: Any) -> LoggedEvent:
+        event = Span(self.session.id).event("session.ended", **data, seq=seq, at_ms=wall_ms())
+        return LoggedEvent(seq, event.kind, event.body)
+
+
+@dataclass(frozen=True)
+class Limits:
+    ping_every_s: float
+    send_timeout_s: float
+
+
+class EventStream:
+    """One stream, as an ASGI application. `subscription` was started by the caller.
+
+    Args:
+        reset: why the client's cursor cannot be resumed; it is told so and starts anew.
+        fresh: the client has no cursor, so events before the watched turn are no loss to it.
+        recheck: raises `Denied` once the caller's key was revoked.
+
+    """
+
+    def __init__(
+        self,
+        hub: EventHub,
+        store: Store,
+        subscription: Subscription,
+        watched: Watched,
+        *,
+        limits: Limits,
+        recheck: Callable[[], Awaitable[object]],
+        reset: str = "",
+        fresh: bool = False,
+        headers: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._subscription = subscription
+        self._watched = watched
+        self._limits = limits
+        self._recheck = recheck
+        self._rechecked_s = monotonic_s()
+        self._generation = store.generation
+        self._reset = reset
+        self._headers = [*_HEADERS, *(headers or [])]
+        self._head = turn_head(watched.session.id, watched.turn) if watched.turn else b""
+        self._last_kinds = watched.last_kinds
+        self._end: LoggedEvent | None = None
+        # Until the turn's first event shows whether the gap took anything of the turn.
+        self._undecided: Gap | None = None
+        self._seen_turn = not (fresh and watched.turn)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watcher = asyncio.create_task(self._until_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            start = self._render_reset(self._reset) if self._reset else b""
+            await self._send(send, _RETRY + start)
+            await self._run(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            # Closing in good order would wait for a client that does not read.
+            extensions: dict[str, Any] = scope.get("extensions") or {}
+            if "bursar.abort" in extensions:
+                extensions["bursar.abort"]["call"]()
+        finally:
+            self._hub.leave(self._subscription)
+            watcher.cancel()
+
+    async def _run(self, send: Send) -> None:
+        subscription = self._subscription
+        while not subscription.closed:
+            waiting = subscription.take()
+            if waiting:
+                chunk, ended = self._render(waiting)
+                if chunk and not await self._allowed():
+                    return
+                await self._send(send, chunk)
+                if ended:
+                    return
+            elif subscription.behind:
+                await self._catch_up(send)
+            elif self._end is not None:
+                await self._send(send, self._render_end(self._end))
+                return
+            elif not await subscription.wait(self._limits.ping_every_s):
+                if not await self._allowed():
+                    return
+                await self._send(send, _PING)
+
+    async def _catch_up(self, send: Send) -> None:
+        """Read the state, then a page of the log: so a terminal state means a complete log."""
+        subscription = self._subscription
+        if self._generation != self._store.generation:
+            self._generation = self._store.generation
+            subscription.start(0, behind=True)
+            await self._send(send, self._render_reset("generation"))
+        try:
+            if self._end is None:
+                self._end = await self._watched.end(self._store)
+            await subscription.fill(self._store)
+        except NotFound:
+            subscription.behind = False
+            self._end = self._end or self._watched.ended(subscription.position, deleted=True)
+        except StoreUnavailable:
+            subscription.behind = True
+            await subscription.wait(min(_OUTAGE_WAIT_S, self._limits.ping_every_s))
+            await self._send(send, _PING)
+
+    async def _allowed(self) -> bool:
+        now = monotonic_s()
+        if now - self._rechecked_s < _RECHECK_S:
+            return True
+        self._rechecked_s = now
+        try:
+            await self._recheck()
+        except Denied:
+            return False
+        except BursarError:
+            return True  # The store is away: nobody can have revoked anything meanwhile.
+        return True
+
+    def _render(self, waiting: list[LoggedEvent | Gap]) -> tuple[bytes, bool]:
+        parts: list[bytes] = []
+        for event in waiting:
+            if isinstance(event, Gap):
+                if self._seen_turn:
+                    parts.append(self._render_gap(event))
+                else:
+                    self._undecided = self._merged(event)
+                continue
+            if not event.data.startswith(self._head):
+                continue
+            if not self._seen_turn:
+                self._seen_turn = True
+                if self._undecided and event.kind != "turn.queued":
+                    parts.append(self._render_gap(self._undecided))
+            parts.append(self._frame(event.seq, event.kind, event.data))
+            if event.kind in self._last_kinds:
+                return b"".join(parts), True
+        return b"".join(parts), False
+
+    def _merged(self, gap: Gap) -> Gap:
+        return Gap(self._undecided.first if self._undecided else gap.first, gap.last)
+
+    def _render_end(self, end: LoggedEvent) -> bytes:
+        gap = self._undecided if not self._seen_turn else None
+        before = self._render_gap(gap) if gap else b""
+        return before + self._frame(self._subscription.position, end.kind, end.data)
+
+    def _render_gap(self, gap: Gap) -> bytes:
+        return self._notice("gap", gap.last, first_seq=gap.first, last_seq=gap.last)
+
+    def _render_reset(self, reason: str) -> bytes:
+        return self._notice("reset", 0, reason=reason)
+
+    def _notice(self, kind: str, seq: int, **data: object) -> bytes:
+        body = {
+            "session": self._watched.session.id,
+            "turn": self._watched.turn,
+            "seq": seq,
+            "at_ms": wall_ms(),
+            "snapshot_url": self._watched.snapshot_url,
+        }
+        return self._frame(seq, kind, encode_json(body | data))
+
+    def _frame(self, seq: int, kind: str, data: bytes) -> bytes:
+        head = f"id: {event_id(self._generation, seq)}\nevent: {kind}\ndata: ".encode()
+        return head + data + b"\n\n"
+
+    async def _send(self, send: Send, chunk: bytes) -> None:
+        """Write, and wait while the client's buffer is full, but not for ever."""
+        if not chunk:
+            return
+        async with asyncio.timeout(self._limits.send_timeout_s):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._subscription.close()
+
+
+class StreamResponse(Response[Any]):
+    """Hands an `EventStream` through Litestar as it is."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__(None)
+        self._stream = stream
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]
+        return self._stream
