@@ -1,0 +1,103 @@
+"""Puts the commands together and turns errors into one line and an exit status."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bursar import __version__
+from bursar.cli import budget, keys, processes, sessions, talk, workspaces
+from bursar.cli.options import Connection
+from bursar.errors import (
+    BursarError,
+    Conflict,
+    Denied,
+    GatewayUnreachable,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+)
+
+__all__ = ["app", "run"]
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+_USAGE = (InvalidInput, NotFound, Conflict, Denied, LimitReached)
+
+app = typer.Typer(
+    name="bursar",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done, 1 the turn or the command failed, 2 wrong usage or refused, "
+    "3 the gateway cannot be reached, 130 Ctrl-C.",
+)
+for name, group in (
+    ("sessions", sessions.app),
+    ("budget", budget.app),
+    ("keys", keys.app),
+    ("workspaces", workspaces.app),
+):
+    app.add_typer(group, name=name)
+for command in (
+    processes.dev,
+    processes.demo,
+    processes.gateway,
+    processes.worker,
+    talk.run,
+    talk.chat,
+):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bursar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def connection(
+    ctx: typer.Context,
+    url: Annotated[
+        str, typer.Option(envvar="BURSAR_URL", help="The gateway's address.")
+    ] = "http://127.0.0.1:8700",
+    api_key: Annotated[
+        str, typer.Option(envvar="BURSAR_API_KEY", help="The API key to use.", show_default=False)
+    ] = "",
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Run AI-agent sessions on many machines, on one budget that cannot be overspent.
+
+    Start with `bursar demo`, or with `bursar dev` and then, with the key that it prints,
+    `BURSAR_API_KEY=… bursar run echo "Hello"`.
+    """
+    del version
+    ctx.obj = Connection(url, api_key)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name="bursar")
+    except GatewayUnreachable as error:
+        _complain(f"{error}; is it running? `bursar dev` starts one")
+        return EXIT_UNREACHABLE
+    except BursarError as error:
+        hint = "; set BURSAR_API_KEY" if error.code == "unauthenticated" else ""
+        _complain(f"{error}{hint}")
+        return EXIT_USAGE if isinstance(error, _USAGE) else EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else EXIT_FAILED
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"bursar: {message}", file=sys.stderr)

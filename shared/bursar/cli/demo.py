@@ -1,0 +1,191 @@
+"""What ``bursar demo`` does: a whole installation, one agent, one report, and what it cost."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import bursar
+from bursar.cli.live import LiveView, follow, report_failure
+from bursar.cli.output import bar, console, print_fields, tokens
+from bursar.cli.supervisor import Installation
+from bursar.client import Client, SessionView, TurnResult
+from bursar.errors import InvalidInput
+from bursar.money import usd
+
+__all__ = ["run_demo"]
+
+_WORKSPACE = "demo"
+_LIMIT_MICROUSD = 1_000_000
+_REPORT = Path("bursar-report", "report.md")
+_REQUEST = "Read all files and report what matters most in them, with references."
+_MAX_FILES, _MAX_FILE_BYTES, _PROBE_BYTES = 500, 2 * 1024 * 1024, 4096
+_MAX_PATH_BYTES = 64
+
+
+@dataclass
+class _Place:
+    """The folder that the agent works in, and whether it is a copy made for it."""
+
+    folder: Path
+    copied: bool
+
+    @property
+    def report(self) -> Path:
+        return self.folder / _REPORT
+
+
+def run_demo(folder: Path | None, *, keep: bool) -> int:
+    """Run the demo; returns the exit status.
+
+    Raises:
+        InvalidInput: the folder is missing, or holds no text.
+
+    """
+    started_s = time.monotonic()
+    # As after Ctrl-C, the processes that were started have to be stopped first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    source = _checked(folder or _own_docs())
+    base = Path(tempfile.mkdtemp(prefix="bursar-demo-"))
+    with ExitStack() as undo:
+        # Only what is left empty goes: a copy of the input stays, since the report is in it.
+        undo.callback(_remove_if_empty, base)
+        place = _prepare(source, base, in_place=folder is not None)
+        data = base / "installation"
+        if not keep:
+            undo.callback(shutil.rmtree, data, ignore_errors=True)
+        out = console()
+        out.print(f"reading {source}; starting Redis, a gateway and two workers …", style="dim")
+        env = {"BURSAR_FILES_ROOT": str(place.folder.parent)}
+        with Installation(workers=2, data=data, workspace="", env=env) as installation:
+            names = _worker_names(installation)
+            with installation.client(_WORKSPACE) as client:
+                view = LiveView()
+                session, result = _read(client, place, view)
+                out.print()
+                _print_summary(
+                    client, session, result, seconds=time.monotonic() - started_s,
+                    workers=[names.get(worker, worker) for worker in view.workers], place=place,
+                )  # fmt: skip
+        if keep:
+            print_fields({"kept": str(data)})
+    if not result.ok:
+        report_failure(result)
+        return 1
+    return 0
+
+
+def _read(client: Client, place: _Place, view: LiveView) -> tuple[SessionView, TurnResult]:
+    client.create_workspace(_WORKSPACE, limit_microusd=_LIMIT_MICROUSD)
+    session = client.create_session(
+        "reader", user="demo", workspace_path=place.folder.name, limit_microusd=_LIMIT_MICROUSD
+    )
+    result = follow(client, client.stream(session, _REQUEST), view)
+    return client.get_session(session), result
+
+
+def _print_summary(
+    client: Client,
+    session: SessionView,
+    result: TurnResult,
+    *,
+    seconds: float,
+    workers: list[str],
+    place: _Place,
+) -> None:
+    account = client.get_budget()
+    spent, limit = account.posted_microusd, account.limit_microusd or 0
+    used = f"{usd(spent)} of {usd(limit)}  {bar(spent, limit, account.warn_percent)}"
+    print_fields(
+        {
+            "turns": str(session.turn_count),
+            "steps": str(session.step_count),
+            "tool calls": str(session.tool_call_count),
+            "tokens": f"{tokens(result.input_tokens)} in, {tokens(result.output_tokens)} out",
+            "budget": used,
+            "ran on": ", ".join(workers),
+            "seconds": f"{seconds:.1f}",
+            "report": str(place.report) if place.report.is_file() else "none was written",
+        }
+    )
+
+
+def _worker_names(installation: Installation) -> Mapping[str, str]:
+    """Workers by the id that events carry, named as their logs are."""
+    names = {worker.pid: worker.name for worker in installation.workers}
+    with installation.client() as client:
+        return {
+            worker.id: f"{names[worker.pid]} (pid {worker.pid})"
+            for worker in client.list_workers()
+            if worker.pid in names
+        }
+
+
+def _own_docs() -> Path:
+    for above in (Path(bursar.__file__).parents[2], Path.cwd()):
+        docs = above / "docs"
+        if docs.is_dir():
+            return docs
+    raise InvalidInput("the project's docs are not installed here; name a folder", field="--input")
+
+
+def _checked(folder: Path) -> Path:
+    source = folder.resolve()
+    if not source.is_dir():
+        raise InvalidInput(f"there is no folder {folder}", field="--input")
+    if not any(_text_files(source)):
+        raise InvalidInput(f"{folder} holds no text files", field="--input")
+    return source
+
+
+def _prepare(source: Path, base: Path, *, in_place: bool) -> _Place:
+    """Use the folder itself if it may be written to, else a copy of its texts."""
+    if in_place and os.access(source, os.W_OK) and _is_session_path(source.name):
+        return _Place(source, copied=False)
+    target = base / (source.name if _is_session_path(source.name) else "input")
+    for path in _text_files(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return _Place(target, copied=True)
+
+
+def _is_session_path(name: str) -> bool:
+    """Whether a session may have this as its ``workspace_path``."""
+    return (
+        bool(name)
+        and len(name.encode()) <= _MAX_PATH_BYTES
+        and name.isprintable()
+        and not any(char in name for char in "{}:\\")
+    )
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    """Text files that the agent would read, at most `_MAX_FILES`, without an earlier report."""
+    found = 0
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if parts[0] == _REPORT.parts[0] or any(part.startswith(".") for part in parts):
+            continue
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_FILE_BYTES:
+            continue
+        if b"\x00" not in _head(path):
+            yield path
+            found += 1
+            if found == _MAX_FILES:
+                return
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_PROBE_BYTES)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,151 @@
+"""A turn as it happens, on a terminal: text as it comes, one dim line for everything else."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bursar.cli.output import bar, clean, console, print_json, tokens
+from bursar.money import usd
+
+if TYPE_CHECKING:
+    from bursar.client import (
+        AccountView,
+        Client,
+        ClientEvent,
+        SessionView,
+        TurnResult,
+        TurnStream,
+    )
+
+__all__ = ["LiveView", "costs_line", "follow", "print_event", "report_failure"]
+
+_SIGNS = {
+    "turn.waiting": "…",
+    "step.abandoned": "↻",
+    "budget.warning": "!",
+    "budget.exhausted": "!",
+}
+
+
+class LiveView:
+    """Prints events for a person and counts what they say; one view may see several turns."""
+
+    def __init__(self) -> None:
+        self.workers: list[str] = []
+        """Workers that ran the turns, in the order in which they came."""
+        self._out = console()
+        self._mid_line = False
+
+    def show(self, event: "ClientEvent") -> None:
+        data = event.data
+        match event.kind:
+            case "text.delta":
+                self._text(str(data.get("text", "")))
+            case "turn.started":
+                self._note_worker(str(data.get("worker", "")))
+            case "tool.started":
+                self._line(f"→ {data.get('name')} {_short(data.get('arguments'))}")
+            case "tool.progress":
+                self._line(f"· {data.get('name')}: {_short(data.get('progress'))}")
+            case "tool.finished" if data.get("is_error"):
+                self._line(f"✗ {data.get('name')}: {_short(data.get('output'))}", style="red")
+            case "tool.finished":
+                self._line(f"← {data.get('name')}: {_short(data.get('output'))}")
+            case "turn.waiting" | "step.abandoned" | "budget.warning" | "budget.exhausted":
+                self._line(f"{_SIGNS[event.kind]} {_notice(event)}", style="yellow")
+            case "gap" | "reset":
+                self._line("! some of what happened is not shown here", style="yellow")
+
+    def end(self) -> None:
+        """Finish the line that the text is in."""
+        if self._mid_line:
+            self._out.print()
+        self._mid_line = False
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def _text(self, text: str) -> None:
+        self._out.print(clean(text), end="", markup=False, soft_wrap=True)
+        if text:
+            self._mid_line = not text.endswith("\n")
+
+    def _line(self, text: str, *, style: str = "dim") -> None:
+        self.end()
+        self._out.print(clean(text), style=style, markup=False, no_wrap=True, overflow="ellipsis")
+
+    def _note_worker(self, worker: str) -> None:
+        if worker and worker not in self.workers:
+            self.workers.append(worker)
+
+
+def _short(value: Any) -> str:
+    """One line of something, whole words not guaranteed."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return " ".join(text.split())[:200]
+
+
+def _notice(event: "ClientEvent") -> str:
+    reason = event.data.get("detail") or event.data.get("reason") or event.data.get("account") or ""
+    what = {
+        "turn.waiting": "waiting",
+        "step.abandoned": "this answer does not count, it comes again",
+        "budget.warning": "the budget is nearly used up",
+        "budget.exhausted": "the budget is used up",
+    }[event.kind]
+    return f"{what}: {reason}" if reason else what
+
+
+def follow(client: "Client", stream: "TurnStream", view: LiveView) -> "TurnResult":
+    """Show a turn to its end. Ctrl-C cancels the turn; a second one stops looking."""
+    try:
+        for event in stream:
+            view.show(event)
+    except KeyboardInterrupt:
+        if not stream.turn:
+            raise
+        view.note("cancelling; Ctrl-C again leaves it alone")
+        client.cancel_turn(stream.turn)
+        stream = client.turn_events(stream.turn, after=stream.cursor)
+        for event in stream:
+            view.show(event)
+    view.end()
+    return stream.result()
+
+
+def print_event(event: "ClientEvent") -> None:
+    """Print an event as one line of JSON: its data, with ``id`` and ``kind``."""
+    print_json({"id": event.id, "kind": event.kind, **event.data})
+
+
+def costs_line(result: "TurnResult", session: "SessionView", account: "AccountView") -> str:
+    """What a turn took, as rich markup."""
+    used = account.posted_microusd + account.pending_microusd
+    limit = account.limit_microusd
+    budget = (
+        f"{usd(used)} spent"
+        if limit is None
+        else f"{usd(used)} of {usd(limit)} {bar(used, limit, account.warn_percent)}"
+    )
+    parts = [
+        _count(session.turn_count, "turn"),
+        _count(result.steps, "step"),
+        _count(result.tool_calls, "tool call"),
+        f"{tokens(result.input_tokens + result.output_tokens)} tokens",
+        usd(result.cost_microusd),
+        budget,
+    ]
+    return " · ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def report_failure(result: "TurnResult") -> None:
+    """Say on stderr why a turn did not succeed."""
+    what = "failed" if result.state == "failed" else f"was {result.state}"
+    code = "" if result.code == result.state else result.code
+    reasons = [part for part in (code, clean(result.reason)) if part]
+    print(": ".join([f"bursar: the turn {what}", *reasons]), file=sys.stderr)

@@ -1,0 +1,134 @@
+"""``bursar run`` and ``bursar chat``: talk to an agent."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bursar.cli.options import AsJson, Workspace, connect, microusd_of
+from bursar.cli.output import console
+from bursar.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bursar.client import Client, SessionView, TurnResult
+
+__all__ = ["chat", "run"]
+
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+User = Annotated[str | None, typer.Option("--user", "-u", help="Whose session it is.")]
+Session = Annotated[
+    str | None, typer.Option("--session", "-s", help="Go on in this session of the agent.")
+]
+Path = Annotated[
+    str | None, typer.Option(help="The session's folder below the workers' files root.")
+]
+LimitUsd = Annotated[str | None, typer.Option(help="The new session's budget in dollars.")]
+
+
+def run(
+    ctx: typer.Context,
+    agent: Agent,
+    text: Annotated[
+        str, typer.Argument(metavar="INPUT", help="What to say; - reads it from stdin.")
+    ],
+    workspace: Workspace = "default",
+    user: User = None,
+    session: Session = None,
+    path: Path = None,
+    limit_usd: LimitUsd = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an agent one input and watch it work; Ctrl-C cancels the turn.
+
+    Fails with status 1 and the reason if the turn does. --json prints one event a line.
+
+    Example: bursar run reader "Summarise the reports" --path reports --limit-usd 0.50
+    """
+    from bursar.cli import live
+
+    if text == "-":
+        text = sys.stdin.read()
+    with connect(ctx, workspace) as client:
+        opened = _open(client, agent, user=user, session=session, path=path, limit_usd=limit_usd)
+        stream = client.stream(opened, text)
+        if as_json:
+            for event in stream:
+                live.print_event(event)
+            result = stream.result()
+        else:
+            result = live.follow(client, stream, live.LiveView())
+            _print_costs(client, opened, result)
+    if not result.ok:
+        live.report_failure(result)
+        raise typer.Exit(1)
+
+
+def chat(
+    ctx: typer.Context,
+    agent: Agent,
+    workspace: Workspace = "default",
+    user: User = None,
+    session: Session = None,
+    path: Path = None,
+    limit_usd: LimitUsd = None,
+) -> None:
+    """Talk to an agent: Ctrl-C cancels the running turn, Ctrl-D leaves.
+
+    The session stays open when you leave; --session goes on with it.
+    """
+    from bursar.cli import live
+
+    with connect(ctx, workspace) as client:
+        opened = _open(client, agent, user=user, session=session, path=path, limit_usd=limit_usd)
+        console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
+        view = live.LiveView()
+        while (text := _ask()) is not None:
+            if text.strip():
+                result = live.follow(client, client.stream(opened, text), view)
+                if not result.ok:
+                    live.report_failure(result)
+        again = f"bursar chat {opened.agent} --session {opened.id}"
+        console().print(f"the session stays: {again}", style="dim", soft_wrap=True)
+
+
+def _ask() -> str | None:
+    """Read a line; None at the end of the input, nothing for a line given up with Ctrl-C."""
+    import readline  # noqa: F401  (gives `input` its line editing and history)
+
+    try:
+        return input("> " if sys.stdin.isatty() else "")
+    except EOFError:
+        print()
+        return None
+    except KeyboardInterrupt:
+        print()
+        return ""
+
+
+def _open(
+    client: "Client",
+    agent: str,
+    *,
+    user: str | None,
+    session: str | None,
+    path: str | None,
+    limit_usd: str | None,
+) -> "SessionView":
+    if session is None:
+        limit = microusd_of(limit_usd, "--limit-usd")
+        return client.create_session(agent, user=user, workspace_path=path, limit_microusd=limit)
+    for option, value in (("--user", user), ("--path", path), ("--limit-usd", limit_usd)):
+        if value is not None:
+            raise InvalidInput("only for a new session", field=option)
+    found = client.get_session(session)
+    if found.agent != agent:
+        raise InvalidInput(f"{session} is a session of agent {found.agent!r}", field="AGENT")
+    return found
+
+
+def _print_costs(client: "Client", session: "SessionView", result: "TurnResult") -> None:
+    from bursar.cli import live
+
+    now = client.get_session(session)
+    account = client.get_session_budget(session).account
+    console().print(live.costs_line(result, now, account), style="dim", soft_wrap=True)

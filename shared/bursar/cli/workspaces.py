@@ -1,0 +1,98 @@
+"""``bursar workspaces``: the tenants; changing them needs an administrator's key."""
+
+from typing import Annotated
+
+import typer
+
+from bursar.cli.options import AsJson, connect, microusd_of
+from bursar.cli.output import ago, budget_cells, print_json, print_table
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="List, create, pause and resume workspaces.")
+
+WorkspaceId = Annotated[str, typer.Argument(metavar="WORKSPACE", help="The workspace's id.")]
+_COLUMNS = [
+    "workspace",
+    "state",
+    "running max>",
+    "sessions max>",
+    "spent>",
+    "limit>",
+    "used",
+    "created",
+]
+
+
+@app.command("list")
+def list_workspaces(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List the workspaces that the key may see."""
+    with connect(ctx) as client:
+        found = client.list_workspaces()
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for view in found:
+        _, spent, _, limit, _, used = budget_cells(view.budget)
+        caps = [_cap(view.max_running), _cap(view.max_sessions)]
+        state = "paused" if view.paused else "open"
+        rows.append([view.id, state, *caps, spent, limit, used, ago(view.created_ms)])
+    print_table(_COLUMNS, rows, empty="no workspaces")
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    workspace: WorkspaceId,
+    limit_usd: Annotated[
+        str | None, typer.Option(help="Its budget in dollars; unlimited if not given.")
+    ] = None,
+    max_running: Annotated[
+        int | None, typer.Option(min=1, help="Sessions that may run at once; more wait.")
+    ] = None,
+    max_sessions: Annotated[
+        int | None, typer.Option(min=1, help="Live sessions; one more is refused.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a workspace.
+
+    Example: bursar workspaces create acme --limit-usd 50
+    """
+    with connect(ctx) as client:
+        view = client.create_workspace(
+            workspace,
+            limit_microusd=microusd_of(limit_usd, "--limit-usd"),
+            max_running=max_running,
+            max_sessions=max_sessions,
+        )
+    if as_json:
+        print_json(view)
+    else:
+        print(f"workspace {view.id} is open")
+
+
+@app.command()
+def pause(ctx: typer.Context, workspace: WorkspaceId, as_json: AsJson = False) -> None:
+    """Accept inputs but start nothing; running turns go on."""
+    _set_paused(ctx, workspace, paused=True, as_json=as_json)
+
+
+@app.command()
+def resume(ctx: typer.Context, workspace: WorkspaceId, as_json: AsJson = False) -> None:
+    """End a pause; what waited runs within a second."""
+    _set_paused(ctx, workspace, paused=False, as_json=as_json)
+
+
+def _set_paused(ctx: typer.Context, workspace: str, *, paused: bool, as_json: bool) -> None:
+    with connect(ctx, workspace) as client:
+        view = client.update_workspace({"paused": paused})
+    if as_json:
+        print_json(view)
+    else:
+        print(f"workspace {view.id} is {'paused' if view.paused else 'open'}")
+
+
+def _cap(cap: int | None) -> str:
+    return "" if cap is None else str(cap)

@@ -1,0 +1,136 @@
+"""What a stream has to remember between connections; does no input or output itself.
+
+A follower says which request comes next, takes in what arrives, and knows when it is over. The
+clients only move bytes and wait, so a cut connection is handled the same way in both.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from httpx_sse import ServerSentEvent
+
+from bursar.client.calls import Call
+from bursar.client.problems import Attempts
+from bursar.client.views import TERMINAL, ClientEvent
+from bursar.errors import BursarError, GatewayUnreachable
+
+__all__ = ["Follower", "Transcript", "TurnFollower"]
+
+_RECONNECTS = 10
+"""Connections in a row that bring nothing; with the pauses between them more than half a minute."""
+
+_NOTICES = frozenset({"gap", "reset"})
+
+
+class Follower:
+    """Follows one event stream to the first event of a kind in ``ends``, over any number of cuts.
+
+    Args:
+        after: cursor to start behind; empty for the start of the log.
+        retries: repeats of the first request before the gateway counts as away.
+
+    """
+
+    def __init__(
+        self, call: Call[Any], *, ends: frozenset[str], after: str = "", retries: int = 2
+    ) -> None:
+        self._call = call
+        self._ends = ends
+        self._attempts = Attempts(retries)
+        self.cursor = after
+        self.done = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what httpx's ``stream`` takes for the next connection."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.cursor:
+            headers["Last-Event-ID"] = self.cursor
+        return self._call.arguments(headers)
+
+    def feed(self, sent: ServerSentEvent) -> ClientEvent | None:
+        """Take in what arrived; None if it is no event, or one that came before."""
+        if not sent.data:
+            return None
+        try:
+            data = msgspec.json.decode(sent.data, type=dict[str, Any])
+            members = {**data, "id": sent.id, "kind": sent.event, "data": data}
+            event = msgspec.convert(members, ClientEvent)
+        except msgspec.MsgspecError as error:
+            raise BursarError(
+                f"an event is not as this client knows them: {error}", code="unexpected_answer"
+            ) from error
+        if self._came_before(event):
+            return None
+        self._attempts.succeeded(_RECONNECTS)
+        self.cursor = event.id or self.cursor
+        self.done = event.kind in self._ends
+        return event
+
+    def _came_before(self, event: ClientEvent) -> bool:
+        # Made from state, these may carry the number of an event that we have seen.
+        if event.kind in self._ends or event.kind in _NOTICES:
+            return False
+        seen_in, _, seen = self.cursor.partition("-")
+        generation, _, seq = event.id.partition("-")
+        return generation == seen_in and seq.isdecimal() and int(seq) <= int(seen or 0)
+
+    def pause_s(self, error: BursarError) -> float:
+        """Return how long to wait before the next connection; raise if there is no point."""
+        return self._attempts.pause_s(error)
+
+    def cut(self) -> GatewayUnreachable:
+        """Return the error for a stream that was closed in good order, but before its end."""
+        return GatewayUnreachable("the gateway closed the stream before its end")
+
+
+class TurnFollower(Follower):
+    """Follows one turn. Until its id is known the input is sent again, under the same key.
+
+    Args:
+        resume: builds the request for the events of a turn that exists.
+
+    """
+
+    def __init__(
+        self,
+        call: Call[Any],
+        resume: Callable[[str], Call[Any]],
+        *,
+        turn: str = "",
+        after: str = "",
+        retries: int = 2,
+    ) -> None:
+        super().__init__(call, ends=TERMINAL, after=after, retries=retries)
+        self._resume = resume
+        self.turn = turn
+        self.transcript = Transcript()
+
+    def feed(self, sent: ServerSentEvent) -> ClientEvent | None:
+        event = super().feed(sent)
+        if event is not None:
+            if event.turn and not self.turn:
+                self.turn = event.turn
+                self._call = self._resume(event.turn)
+            self.transcript.add(event)
+        return event
+
+
+class Transcript:
+    """The text of a turn as it stands: of a repeated attempt only the last one counts."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[str]] = {}
+
+    def add(self, event: ClientEvent) -> None:
+        if event.kind == "text.delta":
+            self._parts.setdefault(event.step, []).append(str(event.data.get("text", "")))
+        elif event.kind == "step.abandoned":
+            self._parts.pop(event.step, None)
+        elif event.kind == "reset":
+            self._parts.clear()
+
+    @property
+    def text(self) -> str:
+        """What the agent said in the last step in which it said something."""
+        return "".join(self._parts[max(self._parts)]) if self._parts else ""

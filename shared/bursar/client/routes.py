@@ -1,0 +1,274 @@
+"""The gateway's routes: every path, body and answer type in one place, for both clients.
+
+Each method of `Routes` has a method of the same name and arguments on `Client` and `AsyncClient`,
+which sends what is built here.
+"""
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+from urllib.parse import quote
+
+from bursar.client.calls import Call
+from bursar.client.views import (
+    AcceptedTurn,
+    AccountView,
+    AddedMessage,
+    AgentView,
+    ApiKeyView,
+    LimitChange,
+    NewApiKey,
+    Readiness,
+    SessionBudget,
+    SessionPage,
+    SessionView,
+    TurnResult,
+    TurnView,
+    WorkerView,
+    WorkspaceView,
+)
+from bursar.ids import new_id
+from bursar.messages import Message
+
+__all__ = ["Routes"]
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _id(thing: str | SessionView | TurnView) -> str:
+    return quote(thing if isinstance(thing, str) else thing.id, safe="")
+
+
+class Routes:
+    """Builds the requests about one workspace, and those about the whole installation."""
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+
+    def _in_workspace(self, path: str = "", workspace: str = "") -> str:
+        return f"/v1/workspaces/{quote(workspace or self.workspace, safe='')}{path}"
+
+    # -- the installation
+
+    def get_readiness(self) -> Call[Readiness]:
+        """Ask whether the gateway can work; `StoreUnavailable` while it cannot."""
+        return Call(method="GET", path="/readyz", kind=Readiness)
+
+    def list_agents(self) -> Call[list[AgentView]]:
+        return Call(method="GET", path="/v1/agents", kind=list[AgentView])
+
+    def list_workers(self) -> Call[list[WorkerView]]:
+        return Call(method="GET", path="/v1/workers", kind=list[WorkerView])
+
+    def create_key(
+        self, name: str, *, workspaces: tuple[str, ...] = ("*",), admin: bool = False
+    ) -> Call[NewApiKey]:
+        """Make an API key. Its token is shown in this answer and never again."""
+        body = {"name": name, "workspaces": workspaces, "admin": admin}
+        return Call(method="POST", path="/v1/keys", kind=NewApiKey, body=body)
+
+    def list_keys(self) -> Call[list[ApiKeyView]]:
+        return Call(method="GET", path="/v1/keys", kind=list[ApiKeyView])
+
+    def revoke_key(self, key_id: str) -> Call[None]:
+        """Revoke a key; every gateway refuses it within a second."""
+        return Call(method="DELETE", path=f"/v1/keys/{quote(key_id, safe='')}", kind=NoneType)
+
+    # -- workspaces
+
+    def create_workspace(
+        self,
+        workspace: str,
+        *,
+        limit_microusd: int | None = None,
+        warn_percent: int | None = None,
+        max_running: int | None = None,
+        max_sessions: int | None = None,
+    ) -> Call[WorkspaceView]:
+        """Create a workspace. Without a limit its budget is recorded and never refused."""
+        body = {"id": workspace} | _given(
+            limit_microusd=limit_microusd,
+            warn_percent=warn_percent,
+            max_running=max_running,
+            max_sessions=max_sessions,
+        )
+        return Call(method="POST", path="/v1/workspaces", kind=WorkspaceView, body=body)
+
+    def list_workspaces(self) -> Call[list[WorkspaceView]]:
+        return Call(method="GET", path="/v1/workspaces", kind=list[WorkspaceView])
+
+    def get_workspace(self, workspace: str = "") -> Call[WorkspaceView]:
+        path = self._in_workspace(workspace=workspace)
+        return Call(method="GET", path=path, kind=WorkspaceView)
+
+    def update_workspace(self, changes: Mapping[str, int | bool | None]) -> Call[WorkspaceView]:
+        """Change ``paused``, ``max_running`` or ``max_sessions`` (None: no cap)."""
+        path = self._in_workspace()
+        return Call(method="PATCH", path=path, kind=WorkspaceView, body=dict(changes))
+
+    def get_stats(self) -> Call[dict[str, int]]:
+        """Counters by state, kind and outcome."""
+        path = self._in_workspace("/stats")
+        return Call(method="GET", path=path, kind=dict[str, int])
+
+    # -- sessions
+
+    def create_session(
+        self,
+        agent: str,
+        *,
+        user: str | None = None,
+        id: str | None = None,  # noqa: A002  (the field's name)
+        model: str | None = None,
+        system_prompt: str | None = None,
+        context: str | None = None,
+        workspace_path: str | None = None,
+        title: str | None = None,
+        tags: tuple[str, ...] | None = None,
+        custom: dict[str, Any] | None = None,
+        limit_microusd: int | None = None,
+        per_action_microusd: int | None = None,
+        warn_percent: int | None = None,
+    ) -> Call[SessionView]:
+        """Open a session. Safe to repeat: the client sends an Idempotency-Key of its own."""
+        body = {"agent": agent} | _given(
+            user=user,
+            id=id,
+            model=model,
+            system_prompt=system_prompt,
+            context=context,
+            workspace_path=workspace_path,
+            title=title,
+            tags=tags,
+            custom=custom,
+            limit_microusd=limit_microusd,
+            per_action_microusd=per_action_microusd,
+            warn_percent=warn_percent,
+        )
+        path = self._in_workspace("/sessions")
+        return Call(method="POST", path=path, kind=SessionView, body=body, key=new_id("idm"))
+
+    def list_sessions(
+        self,
+        *,
+        user: str | None = None,
+        state: str | None = None,
+        workspace_path: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Call[SessionPage]:
+        """One page of sessions by activity, newest first."""
+        params = _given(
+            user=user, state=state, workspace_path=workspace_path, cursor=cursor, limit=limit
+        )
+        path = self._in_workspace("/sessions")
+        return Call(method="GET", path=path, kind=SessionPage, params=params)
+
+    def get_session(self, session: str | SessionView) -> Call[SessionView]:
+        return Call(method="GET", path=self._of(session), kind=SessionView)
+
+    def update_session(
+        self,
+        session: str | SessionView,
+        *,
+        title: str | None = None,
+        tags: tuple[str, ...] | None = None,
+        custom: dict[str, Any] | None = None,
+    ) -> Call[SessionView]:
+        """Change what is given and leave the rest."""
+        body = _given(title=title, tags=tags, custom=custom)
+        return Call(method="PATCH", path=self._of(session), kind=SessionView, body=body)
+
+    def delete_session(self, session: str | SessionView) -> Call[None]:
+        return Call(method="DELETE", path=self._of(session), kind=NoneType)
+
+    def end_session(self, session: str | SessionView, *, force: bool = False) -> Call[SessionView]:
+        """End it once accepted inputs are worked off; ``force`` cancels those instead."""
+        path = self._of(session, "/end")
+        return Call(method="POST", path=path, kind=SessionView, body={"force": force})
+
+    def clear_session(self, session: str | SessionView) -> Call[SessionView]:
+        """Start a new context; the history stays readable."""
+        return Call(method="POST", path=self._of(session, "/clear"), kind=SessionView)
+
+    def list_messages(self, session: str | SessionView, *, last: int = 50) -> Call[list[Message]]:
+        """The newest messages, oldest of them first."""
+        path, params = self._of(session, "/messages"), {"last": last}
+        return Call(method="GET", path=path, kind=list[Message], params=params)
+
+    def add_message(
+        self, session: str | SessionView, text: str, *, role: str = "user"
+    ) -> Call[AddedMessage]:
+        """Append a message without starting a turn. Safe to repeat."""
+        path, body = self._of(session, "/messages"), {"role": role, "text": text}
+        return Call(method="POST", path=path, kind=AddedMessage, body=body, key=new_id("idm"))
+
+    def _of(self, session: str | SessionView, path: str = "") -> str:
+        return self._in_workspace(f"/sessions/{_id(session)}{path}")
+
+    # -- turns
+
+    def start_turn(
+        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+    ) -> Call[AcceptedTurn]:
+        """Put an input and do not wait for it. Safe to repeat: never two turns."""
+        body = {"input": text} | _given(custom=custom)
+        path = self._of(session, "/turns")
+        return Call(method="POST", path=path, kind=AcceptedTurn, body=body, key=new_id("idm"))
+
+    def get_turn(self, turn: str | TurnView) -> Call[TurnView]:
+        return Call(method="GET", path=self._in_workspace(f"/turns/{_id(turn)}"), kind=TurnView)
+
+    def get_result(self, turn: str | TurnView) -> Call[TurnResult]:
+        """Read a turn that has ended."""
+        return Call(method="GET", path=self._in_workspace(f"/turns/{_id(turn)}"), kind=TurnResult)
+
+    def cancel_turn(self, turn: str | TurnView) -> Call[TurnView]:
+        """Ask for a turn to be cancelled; one that has ended stays as it ended."""
+        path = self._in_workspace(f"/turns/{_id(turn)}/cancel")
+        return Call(method="POST", path=path, kind=TurnView)
+
+    def turn_events(self, turn: str) -> Call[None]:
+        path = self._in_workspace(f"/turns/{_id(turn)}/events")
+        return Call(method="GET", path=path, kind=NoneType)
+
+    def session_events(self, session: str | SessionView) -> Call[None]:
+        return Call(method="GET", path=self._of(session, "/events"), kind=NoneType)
+
+    # -- budgets
+
+    def get_session_budget(self, session: str | SessionView) -> Call[SessionBudget]:
+        """The session's account and all those that its spending counts against."""
+        return Call(method="GET", path=self._of(session, "/budget"), kind=SessionBudget)
+
+    def set_session_budget(
+        self, session: str | SessionView, change: LimitChange
+    ) -> Call[AccountView]:
+        """Change a session's limits; turns that wait for money go on. Safe to repeat."""
+        path = self._of(session, "/budget")
+        return Call(method="PATCH", path=path, kind=AccountView, body=change, key=new_id("idm"))
+
+    def get_budget(self, *, user: str | None = None) -> Call[AccountView]:
+        """The workspace's account, or one of its users'."""
+        path, params = self._in_workspace("/budget"), _given(user=user)
+        return Call(method="GET", path=path, kind=AccountView, params=params)
+
+    def set_budget(self, change: LimitChange, *, user: str | None = None) -> Call[AccountView]:
+        """Change the limits of the workspace, or of one of its users. Safe to repeat."""
+        path, params = self._in_workspace("/budget"), _given(user=user)
+        return Call(
+            method="PATCH",
+            path=path,
+            kind=AccountView,
+            params=params,
+            body=change,
+            key=new_id("idm"),
+        )
+
+    def get_ledger(self, *, limit: int = 100) -> Call[list[dict[str, str]]]:
+        """The newest ends of holds and changes of limits, newest first."""
+        path, params = self._in_workspace("/budget/ledger"), {"limit": limit}
+        kind = list[dict[str, str]]
+        return Call(method="GET", path=path, kind=kind, params=params)

@@ -1,0 +1,227 @@
+"""The blocking client: plain calls on one connection pool, no event loop behind the scenes."""
+
+import time
+from collections.abc import Callable, Generator
+from functools import update_wrapper
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+import httpx
+from httpx_sse import EventSource
+
+from bursar.client.calls import Call
+from bursar.client.following import Follower, TurnFollower
+from bursar.client.options import Options
+from bursar.client.problems import Attempts, raise_for_problem, translated
+from bursar.client.routes import Routes
+from bursar.client.views import ClientEvent, SessionView, TurnResult
+from bursar.errors import BursarError
+
+__all__ = ["Client", "EventStream", "TurnStream"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Follower)
+
+
+def _sends(
+    build: Callable[Concatenate[Routes, P], Call[T]],
+) -> Callable[Concatenate["Client", P], T]:
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.send(build(self.routes, *args, **kwargs))
+
+    update_wrapper(method, build)
+    return method
+
+
+class Client:
+    """Talks to a gateway. Thread-safe; close it, or use it in a ``with`` block.
+
+    Requests that change nothing twice are repeated when the gateway does not answer: reads, and
+    those for which the client makes an Idempotency-Key.
+
+    Args:
+        base_url: default ``BURSAR_URL``, else ``http://127.0.0.1:8700``.
+        api_key: default ``BURSAR_API_KEY``.
+        workspace: the one that sessions, turns and budgets are looked up in.
+        stream_idle_s: silence after which an event stream is taken up anew.
+
+    Raises:
+        GatewayUnreachable: from every method, when there is no answer.
+        BursarError: its subclass for the problem that the gateway answered, with ``code``,
+            ``field`` and ``status``.
+
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        workspace: str = "default",
+        timeout_s: float = 30.0,
+        stream_idle_s: float = 60.0,
+        retries: int = 2,
+    ) -> None:
+        self._options = Options.of(base_url, api_key, timeout_s, stream_idle_s, retries)
+        self._http = httpx.Client(**self._options.http_arguments())
+        self.routes = Routes(workspace)
+
+    @property
+    def base_url(self) -> str:
+        return self._options.base_url
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send one request, again if need be, and decode its answer."""
+        attempts = Attempts(self._options.retries if call.repeatable else 0)
+        while True:
+            try:
+                with translated(self.base_url):
+                    response = self._http.request(**call.arguments())
+                return call.read(response)
+            except BursarError as error:
+                time.sleep(attempts.pause_s(error))
+
+    def run(
+        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+    ) -> TurnResult:
+        """Put an input and wait for the end of its turn."""
+        return self.stream(session, text, custom=custom).result()
+
+    def stream(
+        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+    ) -> "TurnStream":
+        """Put an input and iterate over its turn's events, the last one being terminal.
+
+        The input is sent when the first event is asked for.
+        """
+        call = self.routes.start_turn(session, text, custom=custom)
+        follower = TurnFollower(call, self.routes.turn_events, retries=self._options.retries)
+        return TurnStream(self, follower)
+
+    def turn_events(self, turn: str, *, after: str = "") -> "TurnStream":
+        """Iterate over the events of a turn that exists, also after it ended."""
+        routes, retries = self.routes, self._options.retries
+        call = routes.turn_events(turn)
+        follower = TurnFollower(call, routes.turn_events, turn=turn, after=after, retries=retries)
+        return TurnStream(self, follower)
+
+    def session_events(self, session: str | SessionView, *, after: str = "") -> "EventStream":
+        """Iterate over a session's events from its log's start, or a cursor, until it ends."""
+        call = self.routes.session_events(session)
+        ends = frozenset({"session.ended"})
+        follower = Follower(call, ends=ends, after=after, retries=self._options.retries)
+        return EventStream(self, follower)
+
+    def follow(self, follower: Follower) -> Generator[ClientEvent]:
+        """Connect as often as it takes to see the end of what ``follower`` follows."""
+        while not follower.done:
+            try:
+                with translated(self.base_url):
+                    yield from self._connection(follower)
+                if not follower.done:
+                    raise follower.cut()
+            except BursarError as error:
+                time.sleep(follower.pause_s(error))
+
+    def _connection(self, follower: Follower) -> Generator[ClientEvent]:
+        timeout = self._options.stream_timeout
+        with self._http.stream(**follower.arguments(), timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+                raise_for_problem(response)
+            for sent in EventSource(response).iter_sse():
+                event = follower.feed(sent)
+                if event is not None:
+                    yield event
+                if follower.done:
+                    return
+
+    get_readiness = _sends(Routes.get_readiness)
+    list_agents = _sends(Routes.list_agents)
+    list_workers = _sends(Routes.list_workers)
+    create_key = _sends(Routes.create_key)
+    list_keys = _sends(Routes.list_keys)
+    revoke_key = _sends(Routes.revoke_key)
+    create_workspace = _sends(Routes.create_workspace)
+    list_workspaces = _sends(Routes.list_workspaces)
+    get_workspace = _sends(Routes.get_workspace)
+    update_workspace = _sends(Routes.update_workspace)
+    get_stats = _sends(Routes.get_stats)
+    create_session = _sends(Routes.create_session)
+    list_sessions = _sends(Routes.list_sessions)
+    get_session = _sends(Routes.get_session)
+    update_session = _sends(Routes.update_session)
+    delete_session = _sends(Routes.delete_session)
+    end_session = _sends(Routes.end_session)
+    clear_session = _sends(Routes.clear_session)
+    list_messages = _sends(Routes.list_messages)
+    add_message = _sends(Routes.add_message)
+    start_turn = _sends(Routes.start_turn)
+    get_turn = _sends(Routes.get_turn)
+    get_result = _sends(Routes.get_result)
+    cancel_turn = _sends(Routes.cancel_turn)
+    get_session_budget = _sends(Routes.get_session_budget)
+    set_session_budget = _sends(Routes.set_session_budget)
+    get_budget = _sends(Routes.get_budget)
+    set_budget = _sends(Routes.set_budget)
+    get_ledger = _sends(Routes.get_ledger)
+
+
+class _Stream(Generic[F]):
+    """Iterates once over events; `close` it when leaving early."""
+
+    def __init__(self, client: Client, follower: F) -> None:
+        self._client = client
+        self._follower = follower
+        self._events = client.follow(follower)
+
+    @property
+    def cursor(self) -> str:
+        """Where to resume: the id of the last event."""
+        return self._follower.cursor
+
+    def __iter__(self) -> Generator[ClientEvent]:
+        return self._events
+
+    def close(self) -> None:
+        """Stop reading. Nothing is cancelled by that."""
+        self._events.close()
+
+
+class EventStream(_Stream[Follower]):
+    """The events of a session."""
+
+
+class TurnStream(_Stream[TurnFollower]):
+    """The events of one turn."""
+
+    @property
+    def turn(self) -> str:
+        """The turn's id; empty before the first event."""
+        return self._follower.turn
+
+    @property
+    def text(self) -> str:
+        """The answer as far as it has come; what an abandoned attempt had said is gone."""
+        return self._follower.transcript.text
+
+    def result(self) -> TurnResult:
+        """Read to the end, then the turn as it ended."""
+        for _ in self:
+            pass
+        return self._client.get_result(self.turn)

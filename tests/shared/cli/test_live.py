@@ -1,0 +1,81 @@
+"""How Ctrl-C and a turn's events meet on the terminal."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bursar.cli.live import LiveView, follow, report_failure
+from bursar.cli.output import console
+from bursar.client import Client, ClientEvent, TurnResult
+from support.stub_gateway import StubGateway, event, stream, turn_body
+
+TURN = "/v1/workspaces/default/turns/t1"
+TURNS = "/v1/workspaces/default/sessions/s1/turns"
+
+
+class Interrupted(LiveView):
+    """A view during which somebody presses Ctrl-C, at the first event of a kind."""
+
+    def __init__(self, *kinds: str) -> None:
+        super().__init__()
+        self._kinds = list(kinds)
+
+    def show(self, event: ClientEvent) -> None:
+        if self._kinds and event.kind == self._kinds[0]:
+            self._kinds.pop(0)
+            raise KeyboardInterrupt
+        super().show(event)
+
+
+@pytest.fixture
+def client(stub: StubGateway) -> Iterator[Client]:
+    console.cache_clear()
+    with Client(stub.url, "secret") as made:
+        yield made
+    console.cache_clear()
+
+
+def test_ctrl_c_cancels_the_turn_and_shows_how_it_ends(
+    stub: StubGateway, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.on(f"POST {TURNS}", stream(event(1, "turn.started"), event(2, "text.delta", text="a")))
+    stub.on(f"POST {TURN}/cancel", turn_body("running"))
+    stub.on(f"GET {TURN}/events", stream(event(3, "turn.cancelled")))
+    stub.on(f"GET {TURN}", turn_body("cancelled", code="cancelled"))
+    result = follow(client, client.stream("s1", "hi"), Interrupted("text.delta"))
+    assert result.state == "cancelled"
+    assert stub.asked(f"GET {TURN}/events")[0].headers["last-event-id"] == "7-2"
+    assert "cancelling" in capsys.readouterr().out
+
+
+def test_a_second_ctrl_c_leaves_the_turn_alone(stub: StubGateway, client: Client) -> None:
+    stub.on(f"POST {TURNS}", stream(event(1, "turn.started"), event(2, "text.delta", text="a")))
+    stub.on(f"POST {TURN}/cancel", turn_body("running"))
+    stub.on(f"GET {TURN}/events", stream(event(3, "turn.cancelled")))
+    view = Interrupted("text.delta", "turn.cancelled")
+    with pytest.raises(KeyboardInterrupt):
+        follow(client, client.stream("s1", "hi"), view)
+    assert len(stub.asked(f"POST {TURN}/cancel")) == 1
+
+
+def test_the_view_knows_who_ran_the_turns() -> None:
+    view = LiveView()
+    for number, worker in enumerate(["w1", "w2", "w1"]):
+        data = {"worker": worker}
+        view.show(ClientEvent(f"1-{number}", "turn.started", data))
+    assert view.workers == ["w1", "w2"]
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "reason", "said"),
+    [
+        ("failed", "model_error", "away", "the turn failed: model_error: away"),
+        ("cancelled", "cancelled", "", "the turn was cancelled"),
+        ("quarantined", "", "three workers died", "the turn was quarantined: three workers died"),
+    ],
+)
+def test_a_failure_is_said_once(
+    capsys: pytest.CaptureFixture[str], state: str, code: str, reason: str, said: str
+) -> None:
+    report_failure(TurnResult("t1", "s1", state, code=code, reason=reason))
+    assert capsys.readouterr().err == f"bursar: {said}\n"

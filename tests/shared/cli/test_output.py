@@ -1,0 +1,43 @@
+import time
+
+import pytest
+from rich.text import Text
+
+from bursar.cli.output import ago, bar, clean
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "just now"), (0, "just now"), (30, "30 s ago"), (150, "2 min ago"), (7300, "2 h ago")],
+)
+def test_times_are_relative(seconds: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert ago((1_000_000 - seconds) * 1000) == said
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "cells", "share", "colour"),
+    [
+        (0, 100, 0, "0 %", "green"),
+        (1, 1000, 1, "<1 %", "green"),
+        (50, 100, 5, "50 %", "green"),
+        (80, 100, 8, "80 %", "yellow"),
+        (100, 100, 10, "100 %", "red"),
+        (150, 100, 10, "150 %", "red"),
+        (0, 0, 10, "100 %", "red"),
+    ],
+)
+def test_a_bar_is_as_full_as_the_budget(
+    used: int, limit: int, cells: int, share: str, colour: str
+) -> None:
+    markup = bar(used, limit, 80)
+    shown = Text.from_markup(markup).plain
+    assert shown.count("█") == cells
+    assert shown.count("█") + shown.count("░") == 10
+    assert shown.endswith(share)
+    assert markup.startswith(f"[{colour}]")
+
+
+def test_cleaning_keeps_text_lines_and_tabs_and_drops_controls() -> None:
+    assert clean("ä\tb\n€") == "ä\tb\n€"
+    assert clean("\x1b[2J\r\x00\x9b") == "�[2J���"

@@ -1,0 +1,139 @@
+"""``sessions``, ``budget``, ``keys``, ``workspaces``: what they ask and what they print."""
+
+import json
+
+import pytest
+
+from support.command import Bursar
+from support.samples import account, session, workspace
+from support.stub_gateway import Answer, StubGateway
+
+WS = "/v1/workspaces/default"
+
+
+def test_sessions_are_listed_with_whole_ids(bursar: Bursar, stub: StubGateway) -> None:
+    long = "ses_" + "x" * 40
+    page = {"sessions": [session(id=long, title="t\x1bitle", token_count=1234)], "cursor": "more"}
+    stub.on(f"GET {WS}/sessions", page)
+    ran = bursar("sessions", "list", "--user", "ann", "--state", "idle", "--limit", "3")
+    assert (ran.status, long in ran.out, "1,234" in ran.out) == (0, True, True)
+    assert "\x1b" not in ran.out
+    assert "--limit" in ran.err
+    assert stub.seen[0].query == "user=ann&state=idle&limit=3"
+
+
+def test_sessions_json_is_an_array(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {WS}/sessions", {"sessions": [session()]})
+    ran = bursar("sessions", "list", "--json")
+    assert [one["id"] for one in json.loads(ran.out)] == ["s1"]
+
+
+def test_no_sessions_is_said(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on("GET /v1/workspaces/acme/sessions", {"sessions": []})
+    assert "acme" in bursar("sessions", "list", "-w", "acme").out
+
+
+def test_a_session_is_shown(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {WS}/sessions/s1", session(state="running", ending=True, worker="w1"))
+    out = bursar("sessions", "show", "s1").out
+    assert "running (ending)" in out
+    assert "w1" in out
+    assert "title" not in out
+
+
+def test_messages_are_printed_with_calls_and_results(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(
+        f"GET {WS}/sessions/s1/messages",
+        [
+            {"role": "user", "text": "go"},
+            {"role": "assistant", "tool_calls": [{"id": "c", "name": "search", "arguments": "{}"}]},
+            {"role": "tool", "call_id": "c", "name": "search", "output": "x", "is_error": True},
+            {"role": "assistant", "text": "done"},
+        ],
+    )
+    ran = bursar("sessions", "messages", "s1", "--last", "4")
+    assert ran.out.splitlines() == [
+        *("user", "go", "assistant", "→ search {}", "tool search failed", "x", "assistant", "done")
+    ]
+    assert stub.seen[0].query == "last=4"
+
+
+def test_ending_deleting_and_cancelling(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"POST {WS}/sessions/s1/end", session(state="ended"))
+    stub.on(f"DELETE {WS}/sessions/s1", Answer(status=204))
+    stub.on(f"GET {WS}/sessions/s1", session(turn="t1"), session())
+    stub.on(f"POST {WS}/turns/t1/cancel", {"id": "t1", "session": "s1", "state": "running"})
+    assert "ended" in bursar("sessions", "end", "s1", "--force").out
+    assert stub.seen[0].body == {"force": True}
+    assert "deleted" in bursar("sessions", "delete", "s1").out
+    assert "being cancelled" in bursar("sessions", "cancel", "s1").out
+    idle = bursar("sessions", "cancel", "s1")
+    assert (idle.status, "no turn runs" in idle.err) == (2, True)
+
+
+def test_the_budget_of_a_session_is_its_whole_path(bursar: Bursar, stub: StubGateway) -> None:
+    unlimited = account(account="ws", limit_microusd=None, available_microusd=None)
+    stub.on(f"GET {WS}/sessions/s1/budget", {"account": account(), "path": [unlimited, account()]})
+    out = bursar("budget", "show", "--session", "s1").out
+    _, ws, own = out.splitlines()
+    assert "unlimited" in ws
+    assert "$0.25" in own
+    assert "$1.00" in own
+    assert "50 %" in own
+
+
+def test_the_budget_of_a_user(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {WS}/budget", account(account="user:ann"))
+    ran = bursar("budget", "show", "--user", "ann", "--json")
+    assert json.loads(ran.out)[0]["account"] == "user:ann"
+    assert stub.seen[0].query == "user=ann"
+
+
+@pytest.mark.parametrize(
+    ("argv", "body"),
+    [
+        (["2.50"], {"limit_microusd": 2_500_000}),
+        (["$2.50", "--warn-percent", "0"], {"limit_microusd": 2_500_000, "warn_percent": 0}),
+        (["unlimited"], {"limit_microusd": None}),
+        (["--per-action-usd", "0.1"], {"per_action_microusd": 100_000}),
+    ],
+)
+def test_only_what_is_given_of_a_budget_is_changed(
+    bursar: Bursar, stub: StubGateway, argv: list[str], body: dict[str, int | None]
+) -> None:
+    stub.on(f"PATCH {WS}/sessions/s1/budget", account())
+    assert bursar("budget", "set", *argv, "--session", "s1").status == 0
+    assert stub.seen[0].body == body
+
+
+@pytest.mark.parametrize("argv", [[], ["1", "--session", "s1", "--user", "ann"], ["much"]])
+def test_a_budget_command_that_says_nothing_clear_is_refused(
+    bursar: Bursar, stub: StubGateway, argv: list[str]
+) -> None:
+    assert bursar("budget", "set", *argv).status == 2
+    assert stub.seen == []
+
+
+def test_a_new_key_is_all_that_stdout_gets(bursar: Bursar, stub: StubGateway) -> None:
+    key = {"id": "k1", "name": "ci", "workspaces": ["acme"], "admin": False, "created_ms": 1}
+    stub.on("POST /v1/keys", {"key": key, "token": "bk_k1_secret"})
+    stub.on("GET /v1/keys", [key])
+    stub.on("DELETE /v1/keys/k1", Answer(status=204))
+    assert bursar("keys", "create", "ci", "--workspaces", "acme, beta").out == "bk_k1_secret\n"
+    assert stub.seen[0].body == {"name": "ci", "workspaces": ["acme", "beta"], "admin": False}
+    assert "acme" in bursar("keys", "list").out
+    assert "revoked" in bursar("keys", "revoke", "k1").out
+
+
+def test_workspaces(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on("GET /v1/workspaces", [workspace()])
+    stub.on("POST /v1/workspaces", workspace())
+    stub.on("PATCH /v1/workspaces/acme", workspace(paused=True), workspace())
+    listed = bursar("workspaces", "list").out
+    assert "acme" in listed
+    assert "open" in listed
+    assert "acme" in bursar("workspaces", "create", "acme", "--limit-usd", "5").out
+    assert stub.seen[1].body == {"id": "acme", "limit_microusd": 5_000_000}
+    assert "paused" in bursar("workspaces", "pause", "acme").out
+    assert "open" in bursar("workspaces", "resume", "acme").out
+    assert [seen.body for seen in stub.seen[2:]] == [{"paused": True}, {"paused": False}]
