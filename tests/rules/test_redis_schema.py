@@ -1,0 +1,122 @@
+"""The documented schema names all that is in Redis, and the checker notices what it does not."""
+
+import re
+
+from bursar.events import KINDS
+from bursar.messages import AssistantMessage
+from bursar.store.keys import GlobalKeys, ShardKeys, WorkspaceKeys
+from bursar.store.opening import SCHEMA_VERSION
+from bursar.store.scripts import sessions
+from bursar.store.scripts.sessions import Idempotency
+from bursar.store.scripts.turns import Commit
+from bursar.store.store import Store
+from support.schema import DOCUMENT, parse, undocumented
+from support.stage import Stage
+
+SCHEMA = parse(DOCUMENT.read_text())
+
+
+async def _whole_life(store: Store) -> Stage:
+    """A session that was used for everything the scripts can do, left in the middle of a turn."""
+    stage = await Stage.build(store, limit="1000000")
+    lease, turn = await stage.running()
+    hold = await stage.reserve(lease, 900_000)
+    commit = Commit(
+        messages=[AssistantMessage("a", turn=turn)],
+        effects={"call:c:1": "intent", "result:c:1": b"\x80"},
+        steps=1,
+        tool_calls=1,
+        input_tokens=1,
+        output_tokens=1,
+        token_count=2,
+        hold=hold,
+        actual_microusd=900_001,
+        warning=stage.event("budget.warning", turn).body,
+    )
+    await stage.commit(lease, turn, commit)
+    await stage.put(idempotency=Idempotency("turns", "k:1", "f"))
+    await stage.park(lease, turn, seen_seq=2, wake_ms=60_000)
+    other = stage.other("ses2")
+    await other.open()
+    await other.put(no_worker=True)
+    await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
+    return stage
+
+
+async def test_everything_that_the_scripts_write_is_documented(store: Store) -> None:
+    await _whole_life(store)
+    assert await undocumented(store, SCHEMA) == []
+
+
+async def test_a_planted_field_key_event_and_type_are_found(store: Store) -> None:
+    stage = await _whole_life(store)
+    call = store.redis.call
+    await call("HSET", stage.session.hash, "planted", 1)
+    await call("HSET", stage.ws.account("ws"), "limits", 1)
+    await call("SET", "bursar:{g}:planted", 1, "PX", 60_000)
+    await call("SET", GlobalKeys.control("w1"), 1, "PX", 60_000)
+    await call("XADD", stage.session.events, "99-0", "t", "turn.planted", "d", "{}")
+    await call("XADD", stage.session.events, "100-0", "t", "turn.queued", "d", '{"planted":1}')
+    found = await undocumented(store, SCHEMA)
+    assert found == [
+        "key bursar:{g}:planted",
+        f"{GlobalKeys.control('w1')} is a string, documented as list",
+        f"field limits of {stage.ws.account('ws')}",
+        f"field planted of {stage.session.hash}",
+        "event turn.planted",
+        "field planted of event turn.queued",
+    ]
+
+
+async def test_a_key_that_should_have_a_ttl_and_has_none_is_found(store: Store) -> None:
+    await store.redis.call("RPUSH", GlobalKeys.control("w1"), "acme/s")
+    assert await undocumented(store, SCHEMA) == [
+        f"{GlobalKeys.control('w1')} has no TTL, documented lifetime: 30 s after the last entry"
+    ]
+    await store.redis.call("DEL", GlobalKeys.control("w1"))
+
+
+def test_every_key_that_the_code_can_name_is_documented() -> None:
+    ws = WorkspaceKeys("acme", 16)
+    session = ws.session("ses1")
+    shard: ShardKeys = ws.shard
+    keys = [
+        GlobalKeys.install,
+        GlobalKeys.workspaces,
+        GlobalKeys.api_keys,
+        GlobalKeys.agents,
+        GlobalKeys.workers,
+        GlobalKeys.sweep,
+        GlobalKeys.worker("host-1-ab"),
+        GlobalKeys.control("host-1-ab"),
+        *(shard.ready, shard.leases, shard.timers, shard.stats, shard.blocked),
+        *(shard.blocked_agent("echo"), shard.blocked_paused("acme"), shard.blocked_cap("acme")),
+        *(ws.hash, ws.stats, ws.sessions, ws.ledger, ws.sessions_of_user("a@b.c")),
+        *(ws.sessions_in_state("idle"), ws.sessions_at_path("a/b"), ws.turn("trn1")),
+        *(ws.account("ws"), ws.account("user:u"), ws.account("s:ses1")),
+        *(ws.hold("ses1/trn1/1/1"), ws.idempotency("turns", "any key: at all")),
+        *(session.hash, session.text, session.inbox, session.messages),
+        *(session.events, session.effects),
+    ]
+    for key in keys:
+        named = [doc.pattern for doc in SCHEMA.keys if doc.names_key(key)]
+        assert len(named) == 1, (key, named)
+
+
+def test_every_key_has_a_type_and_a_lifetime_and_hashes_have_fields() -> None:
+    for doc in SCHEMA.keys:
+        assert doc.type in {"hash", "list", "set", "stream", "string", "zset"}, doc.pattern
+        assert doc.lifetime, doc.pattern
+        assert bool(doc.fields) == (doc.type in {"hash", "stream"}), doc.pattern
+
+
+def test_the_documented_events_are_those_of_the_code() -> None:
+    assert set(SCHEMA.events) == set(KINDS)
+    for fields in SCHEMA.events.values():
+        assert {"session", "turn", "step", "attempt", "seq", "at_ms"} <= fields
+
+
+def test_the_documented_version_is_the_codes() -> None:
+    version = re.search(r"\*\*Schema version: (\d+)\*\*", DOCUMENT.read_text())
+    assert version is not None
+    assert int(version[1]) == SCHEMA_VERSION
