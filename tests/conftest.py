@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from arq.connections import ArqRedis
 
 from bursar.embedded import EmbeddedServer
 from bursar.inbox import Inputs
@@ -11,6 +10,7 @@ from bursar.queue import Bells, connect_queue
 from bursar.registry import AgentEntry, Registry, announce
 from bursar.settings import Settings
 from bursar.store.opening import open_store
+from bursar.store.redis import RedisClient
 from bursar.store.store import Store
 from support.invariants import check_accounts, check_lifetimes
 
@@ -41,10 +41,10 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def queue(settings: Settings, store: Store) -> AsyncIterator[ArqRedis]:
+async def queue(settings: Settings, store: Store) -> AsyncIterator[RedisClient]:
     pool = await connect_queue(settings)
     yield pool
-    await pool.aclose(close_connection_pool=True)
+    await pool.aclose()
 
 
 @pytest.fixture
@@ -59,5 +59,5 @@ async def registry(store: Store) -> Registry:
 
 
 @pytest.fixture
-async def inputs(store: Store, queue: ArqRedis, registry: Registry) -> Inputs:
+async def inputs(store: Store, queue: RedisClient, registry: Registry) -> Inputs:
     return Inputs(store, registry, Bells(store, queue, registry))

@@ -3,14 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
-from arq.connections import ArqRedis
-
 from bursar.api_keys import ApiKeys
 from bursar.inbox import Inputs
 from bursar.queue import Bells, connect_queue
 from bursar.registry import Registry
 from bursar.settings import GatewaySettings
 from bursar.store.opening import open_store
+from bursar.store.redis import RedisClient
 from bursar.store.store import Store
 from bursar_gateway.hub import EventHub
 
@@ -21,7 +20,7 @@ __all__ = ["Gateway", "open_gateway"]
 class Gateway:
     settings: GatewaySettings
     store: Store
-    queue: ArqRedis
+    queue: RedisClient
     registry: Registry
     inputs: Inputs
     keys: ApiKeys
@@ -32,7 +31,7 @@ class Gateway:
         self.hub.close()
         self.hub_task.cancel()
         await asyncio.gather(self.hub_task, return_exceptions=True)
-        await self.queue.aclose(close_connection_pool=True)
+        await self.queue.aclose()
         await self.store.aclose()
 
 

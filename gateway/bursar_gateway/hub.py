@@ -126,7 +126,7 @@ class EventHub:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 # A store that lost its data has another generation, which cursors must show.
-                fresh = await adopt(self._store.redis, self._store.settings, real=self._store.real)
+                fresh = await adopt(self._store.redis, self._store.settings)
                 self._store.generation, self._store.pepper = fresh.generation, fresh.pepper
                 self._change(self._topics)
                 delay = _BACKOFF_S[0]

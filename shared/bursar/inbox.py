@@ -77,7 +77,7 @@ class Inputs:
             if accepted is not None:
                 break
             self._facts.pop(session.ref, None)
-        await self._wake(session, facts.agent, accepted.outcome, accepted)
+        await self._wake(session, facts.agent, facts.priority, accepted)
         return accepted
 
     async def cancel(self, workspace: str, tid: str) -> TurnView:
@@ -86,7 +86,7 @@ class Inputs:
         session = locate(self._store, workspace, turn.session)
         cancelled = await inputs.cancel_turn(self._store, session, tid)
         if cancelled.status == "asked":
-            await self._wake(session, cancelled.agent, cancelled.outcome, cancelled)
+            await self._wake(session, cancelled.agent, cancelled.priority, cancelled)
         return await turns.get(self._store, workspace, tid)
 
     async def end(self, workspace: str, sid: str, *, force: bool = False) -> str:
@@ -119,12 +119,12 @@ class Inputs:
         return facts
 
     async def _wake(
-        self, session: SessionKeys, agent: str, outcome: str, at: Accepted | Cancelled
+        self, session: SessionKeys, agent: str, priority: str, at: Accepted | Cancelled
     ) -> None:
         try:
-            if outcome == "ring":
-                await self._bells.ring(Ring(session, agent, at.epoch, at.inbox_seq))
-            elif outcome == "held":
+            if at.outcome == "ring":
+                await self._bells.ring(Ring(session, agent, priority, at.epoch, at.inbox_seq))
+            elif at.outcome == "held":
                 await self._bells.poke(at.worker, session.ref)
         except StoreUnavailable as error:
             # What was accepted is durable; the sweeper and the heartbeat find it without a bell.

@@ -9,26 +9,37 @@ import logging
 from typing import Any
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
+from arq.jobs import serialize_job
 
+from bursar.clock import wall_ms
+from bursar.errors import StoreUnavailable
 from bursar.registry import Registry
 from bursar.settings import Settings
-from bursar.store.keys import GlobalKeys
-from bursar.store.redis import connection_pool, store_error
+from bursar.store.keys import PRIORITIES, GlobalKeys
+from bursar.store.redis import RedisClient, connection_pool, gathering_client
 from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.queue import BELL, put_job
 from bursar.store.store import Store
 
-__all__ = ["CLASSES", "Bells", "connect_queue", "decode_job", "encode_job", "queue_name"]
+__all__ = [
+    "Bells",
+    "arq_pool",
+    "bell_ref",
+    "connect_queue",
+    "decode_job",
+    "encode_job",
+    "queue_name",
+]
 
 logger = logging.getLogger(__name__)
 
-CLASSES = ("interactive", "background")
 _POKE_TTL_MS = 30_000
+_BELL_TTL_MS = 86_400_000  # arq's own lifetime of a job that nobody takes
 
 
-def queue_name(group: str, kind: str = "interactive") -> str:
-    """The arq queue of an agent group and class."""
-    return f"bursar:q:{group}:{kind}"
+def queue_name(group: str, priority: str = PRIORITIES[0]) -> str:
+    """The arq queue of an agent group and class of sessions."""
+    return f"bursar:q:{group}:{priority}"
 
 
 def encode_job(value: dict[str, Any]) -> bytes:
@@ -41,26 +52,50 @@ def decode_job(data: bytes) -> dict[str, Any]:
     return decoded
 
 
-async def connect_queue(settings: Settings, *, max_connections: int = 32) -> ArqRedis:
-    """An arq pool with our timeouts; arq's own have none, so a half-open connection would hang."""
+async def connect_queue(settings: Settings, *, max_connections: int = 32) -> RedisClient:
+    """The client for ringing and claiming.
+
+    Raises:
+        StoreUnavailable: nothing answers at the queue's URL.
+
+    """
+    client = gathering_client(
+        settings.resolved_queue_url(),
+        timeout_s=settings.redis_timeout_s,
+        max_connections=max_connections,
+        lanes=settings.redis_lanes,
+    )
+    try:
+        await client.call("PING")
+    except BaseException:
+        await client.aclose()
+        raise
+    return client
+
+
+def arq_pool(settings: Settings, *, max_connections: int = 32) -> ArqRedis:
+    """The queue as arq knows it, for its own jobs; it connects when it is first used.
+
+    With our timeouts: arq's own pool has none, so a half-open connection would hang it.
+    """
     pool = connection_pool(
         settings.resolved_queue_url(),
         timeout_s=settings.redis_timeout_s,
         max_connections=max_connections,
     )
-    queue = ArqRedis(pool, job_serializer=encode_job, job_deserializer=decode_job)
-    try:
-        await queue.ping()
-    except (TimeoutError, RedisError, OSError) as error:
-        await queue.aclose(close_connection_pool=True)
-        raise store_error(error) from error
-    return queue
+    return _Pool(pool, job_serializer=encode_job, job_deserializer=decode_job)
+
+
+class _Pool(ArqRedis):
+    async def close(self, close_connection_pool: bool | None = None) -> None:
+        """What arq calls; redis-py has another name for it now, and warns."""
+        await self.aclose(close_connection_pool)
 
 
 class Bells:
     """Rings for ready sessions and pokes workers that hold one."""
 
-    def __init__(self, store: Store, queue: ArqRedis, registry: Registry) -> None:
+    def __init__(self, store: Store, queue: RedisClient, registry: Registry) -> None:
         self._store = store
         self._queue = queue
         self._registry = registry
@@ -68,19 +103,19 @@ class Bells:
     async def ring(self, ring: Ring) -> None:
         """Enqueue the bell. The queue's absence is no error: the sweeper rings again.
 
-        The job id makes repeats of one bell collapse in arq; ``again`` tells deliberate ones apart.
+        The job id makes repeats of one bell collapse; ``again`` tells deliberate ones apart.
         """
-        agent = ring.agent or await self._agent_of(ring)
-        entry = await self._registry.find(agent)
-        group = entry.group if entry else "default"
-        job_id = f"wake:{ring.session.ref}:{ring.inbox_seq}:{ring.epoch}"
+        entry = await self._registry.find(ring.agent)
+        queue = queue_name(entry.group if entry else "default", ring.priority)
+        job_id = f"{BELL}{ring.session.ref}:{ring.inbox_seq}:{ring.epoch}"
         if ring.again:
             job_id = f"{job_id}:{ring.again}"
+        payload = serialize_job(
+            "drive", (ring.session.ref,), {}, None, wall_ms(), serializer=encode_job
+        )
         try:
-            await self._queue.enqueue_job(
-                "drive", ring.session.ref, _job_id=job_id, _queue_name=queue_name(group)
-            )
-        except (TimeoutError, RedisError, OSError) as error:
+            await put_job(self._queue, queue, job_id, payload, ttl_ms=_BELL_TTL_MS)
+        except StoreUnavailable as error:
             logger.warning("no bell for %s, the sweeper will ring: %s", ring.session.ref, error)
 
     async def poke(self, worker: str, ref: str) -> None:
@@ -90,6 +125,7 @@ class Bells:
         await self._store.redis.call("PEXPIRE", key, _POKE_TTL_MS)
         await pushed
 
-    async def _agent_of(self, ring: Ring) -> str:
-        agent = await self._store.redis.call("HGET", ring.session.hash, "agent")
-        return agent.decode() if agent else ""
+
+def bell_ref(job_id: str) -> str:
+    """The session that a bell is about."""
+    return job_id.removeprefix(BELL).split(":", 1)[0]

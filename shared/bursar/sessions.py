@@ -9,7 +9,7 @@ from bursar.errors import InvalidInput, NotFound
 from bursar.ids import check_id, check_user, check_workspace, new_id
 from bursar.registry import Registry, redis_ms
 from bursar.store.codec import decode_json, encode_json, text
-from bursar.store.keys import SessionKeys
+from bursar.store.keys import PRIORITIES, SessionKeys
 from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts import sessions as scripts
 from bursar.store.scripts.inputs import Facts
@@ -49,6 +49,7 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     system_prompt: str = ""
     context: str = ""
     workspace_path: str = ""
+    priority: str = ""
     title: str = ""
     tags: tuple[str, ...] = ()
     custom: dict[str, Any] = {}
@@ -65,6 +66,7 @@ class SessionView(msgspec.Struct, frozen=True):
     user: str
     agent: str
     model: str
+    priority: str
     state: str
     title: str
     tags: tuple[str, ...]
@@ -149,6 +151,7 @@ def _new_session(
         "model": _check_model(spec.model) or parent.get("model") or model,
         "parent": spec.parent,
         "workspace_path": path,
+        "priority": _check_priority(spec.priority) or parent.get("priority") or PRIORITIES[0],
         "title": _check_title(spec.title),
         "tags": _check_tags(spec.tags),
         "schema_version": SCHEMA_VERSION,
@@ -162,8 +165,8 @@ def _new_session(
 
 
 async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:
-    """What a child copies from its parent unless told otherwise: user, model, path, context."""
-    names = ("user", "model", "workspace_path")
+    """What a child copies from its parent unless it is given: user, model, path, and so on."""
+    names = ("user", "model", "workspace_path", "priority")
     reply = store.redis.call("HMGET", parent.hash, *names)
     context = await store.redis.call("HGET", parent.text, "context")
     values = await reply
@@ -201,7 +204,9 @@ def view(
 
 async def read_facts(store: Store, session: SessionKeys) -> Facts:
     """What never changes in a session's life."""
-    values = await store.redis.call("HMGET", session.hash, "user", "workspace_path", "agent")
+    values = await store.redis.call(
+        "HMGET", session.hash, "user", "workspace_path", "agent", "priority"
+    )
     if values[0] is None:
         raise NotFound("no such session in this workspace", code="session_not_found")
     return Facts(*map(text, values))
@@ -271,6 +276,12 @@ def _check_model(model: str) -> str:
     if len(model) > _MAX_MODEL or not model.isprintable():
         raise InvalidInput(f"expected at most {_MAX_MODEL} printable characters", field="model")
     return model
+
+
+def _check_priority(priority: str) -> str:
+    if priority and priority not in PRIORITIES:
+        raise InvalidInput(f"expected one of {', '.join(PRIORITIES)}", field="priority")
+    return priority
 
 
 def _check_tags(tags: tuple[str, ...]) -> str:

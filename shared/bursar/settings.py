@@ -74,8 +74,6 @@ class WorkerSettings(Settings):
     """Workers of one group serve the same agents and share a queue."""
     slots: Annotated[int, Field(ge=1, le=1000)] = 10
     """Drives at once. A drive waits for a model most of the time and needs little CPU."""
-    poll_delay_s: Annotated[float, Field(gt=0, le=10)] = 0.05
-    """How often arq looks for bells; each poll is a Redis command and the hand-off waits for it."""
 
     lease_ms: Annotated[int, Field(ge=1000, le=60_000)] = 4000
     renew_every_s: Seconds = 1.0

@@ -103,12 +103,11 @@ def commands_in_lua() -> set[str]:
 
 
 def commands_in_python() -> set[str]:
-    """Commands as they stand in calls, and the few methods of redis-py that are named here."""
+    """Commands as they stand in calls, and the few that are sent on connections of their own."""
     found = {"evalsha", "script|load"}
     for package in ("shared", "worker", "gateway"):
         for path in SOURCE.glob(f"{package}/**/*.py"):
             text = path.read_text()
             found |= {name.lower() for name in re.findall(r"call\(\s*\"([A-Z]+)\"", text)}
-            found |= set(re.findall(r"\.(blpop)\(", text))
-            found |= {name.lower() for name in re.findall(r"\"((?:UN)?SUBSCRIBE)\"", text)}
+            found |= {name.lower() for name in re.findall(r"\"(BLPOP|(?:UN)?SUBSCRIBE)\"", text)}
     return found

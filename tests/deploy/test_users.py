@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
@@ -24,6 +23,7 @@ from bursar.registry import AgentEntry, Registry, announce, list_workers, withdr
 from bursar.settings import Settings
 from bursar.store.keys import GlobalKeys, SessionKeys
 from bursar.store.opening import open_store
+from bursar.store.redis import RedisClient
 from bursar.store.scripts import leases
 from bursar.store.scripts import turns as turn_scripts
 from bursar.store.scripts.budgets import HoldWish, reserve
@@ -42,9 +42,9 @@ class Deployment:
     """A gateway and a worker, each connected as its own user, and an empty workspace of theirs."""
 
     gateway: Store
-    gateway_queue: ArqRedis
+    gateway_queue: RedisClient
     worker: Store
-    worker_queue: ArqRedis
+    worker_queue: RedisClient
     registry: Registry
     workspace: str
 
@@ -62,7 +62,9 @@ class Deployment:
     def stage(self, session: SessionKeys) -> Stage:
         """The worker's hands."""
         ws = self.worker.workspace(self.workspace)
-        return Stage(self.worker, ws, ws.session(session.id), Facts("u1", "", "echo"))
+        return Stage(
+            self.worker, ws, ws.session(session.id), Facts("u1", "", "echo", "interactive")
+        )
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ async def deployment(as_role: Callable[[str], Settings]) -> AsyncIterator[Deploy
             stores[role] = await open_store(as_role(role))
             stack.push_async_callback(stores[role].aclose)
             queues[role] = await connect_queue(as_role(role))
-            stack.push_async_callback(queues[role].aclose, close_connection_pool=True)
+            stack.push_async_callback(queues[role].aclose)
         await announce(stores["worker"], WORKER, [AgentEntry("echo", "default", "m", model="x")])
         workspace = new_id("ws").replace("_", "-")
         await workspaces.create(stores["gateway"], workspace, limit_microusd=1_000_000)
@@ -151,7 +153,7 @@ async def test_gateway_hears_what_the_worker_publishes(
 async def test_worker_takes_a_turn_from_its_bell_to_its_end(deployment: Deployment) -> None:
     session, accepted = await deployment.session_with_input()
     stage = deployment.stage(session)
-    assert await deployment.worker_queue.zcard(queue_name("default")) > 0
+    assert await deployment.worker_queue.call("ZCARD", queue_name("default")) > 0
 
     claimed = await stage.claim()
     assert await stage.start(claimed.lease, claimed.inbox[0])

@@ -8,8 +8,6 @@ import pytest
 from bursar.cli.supervisor import Installation
 from bursar.client import Client
 
-QUICK = {"BURSAR_POLL_DELAY_S": "0.02"}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installation(folder: Path) -> Iterator[Installation]:
-    env = {**QUICK, "BURSAR_FILES_ROOT": str(folder)}
+    env = {"BURSAR_FILES_ROOT": str(folder)}
     with Installation(workers=2, env=env) as running:
         yield running
 

@@ -14,13 +14,12 @@ from bursar.client import Client
 from support.waiting import ended, wait_for
 
 SLOW = "local:echo?delay_ms=40&tokens=160"
-QUICK = {"BURSAR_POLL_DELAY_S": "0.02"}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:
     """With its data on disk, so that the server can be killed and started again."""
-    with Installation(workers=2, data=tmp_path, env=QUICK) as running:
+    with Installation(workers=2, data=tmp_path) as running:
         yield running
 
 

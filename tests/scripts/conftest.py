@@ -24,7 +24,7 @@ async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         await emptied.aclose()
         opened = await open_store(settings)
     else:
-        opened = await adopt(RedisClient(FakeAsyncRedis()), Settings(), real=False)
+        opened = await adopt(RedisClient(FakeAsyncRedis(), real=False), Settings())
     yield opened
     await check_lifetimes(opened)
     await check_accounts(opened)

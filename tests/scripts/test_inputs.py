@@ -106,7 +106,13 @@ async def test_no_input_enters_after_the_end(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "facts", [Facts("u2", "", "echo"), Facts("u1", "docs", "echo"), Facts("u1", "", "other")]
+    "facts",
+    [
+        Facts("u2", "", "echo", "interactive"),
+        Facts("u1", "docs", "echo", "interactive"),
+        Facts("u1", "", "other", "interactive"),
+        Facts("u1", "", "echo", "background"),
+    ],
 )
 async def test_stale_facts_are_noticed_and_nothing_is_written(stage: Stage, facts: Facts) -> None:
     async with unchanged(stage.store):

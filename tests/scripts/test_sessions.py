@@ -91,7 +91,7 @@ async def test_an_id_that_exists_is_refused(stage: Stage) -> None:
 
 async def test_a_session_needs_a_workspace(any_store: Store) -> None:
     ws = any_store.workspace("nowhere")
-    stage = Stage(any_store, ws, ws.session("s"), Facts("u1", "", "echo"))
+    stage = Stage(any_store, ws, ws.session("s"), Facts("u1", "", "echo", "interactive"))
     await refused(stage, "workspace_not_found")
 
 
@@ -257,7 +257,7 @@ async def test_a_session_with_money_held_is_not_deleted(stage: Stage) -> None:
 
 
 async def test_an_installation_is_recorded_once(any_store: Store) -> None:
-    again = await adopt(any_store.redis, any_store.settings, real=any_store.real)
+    again = await adopt(any_store.redis, any_store.settings)
     assert (again.generation, again.pepper) == (any_store.generation, any_store.pepper)
     assert again.generation > 1_600_000_000_000
 
@@ -265,20 +265,18 @@ async def test_an_installation_is_recorded_once(any_store: Store) -> None:
 async def test_an_installation_with_other_shards_is_refused_and_kept(any_store: Store) -> None:
     async with unchanged(any_store):
         with pytest.raises(StoreUnfit, match="BURSAR_SHARDS=16") as caught:
-            await adopt(any_store.redis, Settings(shards=4), real=any_store.real)
+            await adopt(any_store.redis, Settings(shards=4))
     assert caught.value.code == "installation_mismatch"
 
 
 async def test_an_installation_of_another_schema_is_refused(any_store: Store) -> None:
     await any_store.redis.call("HSET", GlobalKeys.install, "schema_version", 99)
     with pytest.raises(StoreUnfit, match="schema 99"):
-        await adopt(any_store.redis, any_store.settings, real=any_store.real)
+        await adopt(any_store.redis, any_store.settings)
     await any_store.redis.call("DEL", GlobalKeys.install)  # the next test opens this server too
 
 
 async def test_concurrent_openings_agree_on_one_generation(any_store: Store) -> None:
     await any_store.redis.call("DEL", GlobalKeys.install)
-    opened = await asyncio.gather(
-        *(adopt(any_store.redis, any_store.settings, real=any_store.real) for _ in range(8))
-    )
+    opened = await asyncio.gather(*(adopt(any_store.redis, any_store.settings) for _ in range(8)))
     assert len({(store.generation, store.pepper) for store in opened}) == 1

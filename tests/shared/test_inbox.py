@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-from arq.connections import ArqRedis
 
 from bursar import sessions, turns, workspaces
 from bursar.errors import BursarError, Conflict, InvalidInput, LimitReached, NotFound
@@ -15,6 +14,7 @@ from bursar.messages import UserMessage
 from bursar.queue import queue_name
 from bursar.registry import Registry
 from bursar.store.keys import GlobalKeys
+from bursar.store.redis import RedisClient
 from bursar.store.scripts import leases
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import start
@@ -37,15 +37,15 @@ async def claim(store: Store, sid: str) -> Claimed:
     return claimed
 
 
-async def bells(queue: ArqRedis) -> list[bytes]:
-    members: list[bytes] = await queue.zrange(queue_name("default"), 0, -1)
+async def bells(queue: RedisClient) -> list[bytes]:
+    members: list[bytes] = await queue.call("ZRANGE", queue_name("default"), 0, -1)
     return members
 
 
 async def test_an_accepted_input_is_queued_and_rung_for(
-    store: Store, inputs: Inputs, queue: ArqRedis, sid: str
+    store: Store, inputs: Inputs, queue: RedisClient, sid: str
 ) -> None:
-    await queue.flushdb()
+    await queue.call("FLUSHDB")
     accepted = await inputs.put("acme", sid, HELLO)
     turn = await turns.get(store, "acme", accepted.turn)
     assert (turn.state, turn.session) == ("queued", sid)
@@ -53,11 +53,11 @@ async def test_an_accepted_input_is_queued_and_rung_for(
 
 
 async def test_an_input_for_a_driven_session_pokes_its_worker(
-    store: Store, inputs: Inputs, queue: ArqRedis, sid: str
+    store: Store, inputs: Inputs, queue: RedisClient, sid: str
 ) -> None:
     await inputs.put("acme", sid, HELLO)
     await claim(store, sid)
-    await queue.flushdb()
+    await queue.call("FLUSHDB")
     accepted = await inputs.put("acme", sid, HELLO)
     assert (accepted.outcome, accepted.worker) == ("held", "w1")
     control = GlobalKeys.control("w1")
@@ -97,12 +97,12 @@ async def test_the_same_key_gives_the_same_turn_and_another_body_a_conflict(
 
 
 async def test_an_agent_without_a_live_worker_lets_the_turn_wait(
-    store: Store, inputs: Inputs, queue: ArqRedis, sid: str
+    store: Store, inputs: Inputs, queue: RedisClient, sid: str
 ) -> None:
     entry = json.loads(await store.redis.call("HGET", GlobalKeys.agents, "echo"))
     entry["seen_ms"] -= 60_000
     await store.redis.call("HSET", GlobalKeys.agents, "echo", json.dumps(entry))
-    await queue.flushdb()
+    await queue.call("FLUSHDB")
     accepted = await inputs.put("acme", sid, HELLO)
     assert accepted.outcome == "blocked"
     session = sessions.locate(store, "acme", sid)
@@ -151,7 +151,7 @@ async def test_a_cancel_ends_a_queued_turn_and_asks_for_a_running_one(
     assert (await inputs.cancel("acme", queued.turn)).state == "cancelled"
     held = await inputs.put("acme", sid, HELLO)
     claimed = await claim(store, sid)
-    await start(store, claimed.lease, claimed.inbox[0], HELLO, [])
+    await start(store, claimed.lease, claimed.inbox[0], [])
     assert (await inputs.cancel("acme", held.turn)).state == "running"
     assert await store.redis.call("LLEN", GlobalKeys.control("w1")) == 1
 

@@ -4,40 +4,44 @@ import json
 import logging
 
 import pytest
-from arq.connections import ArqRedis
 
 from bursar.embedded import EmbeddedServer, free_port
 from bursar.errors import StoreUnavailable
-from bursar.queue import CLASSES, Bells, connect_queue, decode_job, encode_job, queue_name
+from bursar.queue import Bells, bell_ref, connect_queue, decode_job, encode_job, queue_name
 from bursar.registry import AgentEntry, Registry, announce
 from bursar.settings import Settings
+from bursar.store.keys import PRIORITIES
+from bursar.store.redis import RedisClient
 from bursar.store.scripts.leases import Ring
 from bursar.store.store import Store
 from support.stage import Stage
 
 
 @pytest.fixture
-async def bells(store: Store, queue: ArqRedis, registry: Registry) -> Bells:
-    await queue.flushdb()
+async def bells(store: Store, queue: RedisClient, registry: Registry) -> Bells:
+    await queue.call("FLUSHDB")
     return Bells(store, queue, registry)
 
 
 @pytest.fixture
 async def ring(store: Store) -> Ring:
     stage = await Stage.build(store)
-    return Ring(stage.session, "echo", 3, 7)
+    return Ring(stage.session, "echo", "interactive", 3, 7)
 
 
-async def jobs(queue: ArqRedis, group: str = "default") -> list[str]:
-    return [member.decode() for member in await queue.zrange(queue_name(group), 0, -1)]
+async def jobs(
+    queue: RedisClient, group: str = "default", priority: str = "interactive"
+) -> list[str]:
+    members = await queue.call("ZRANGE", queue_name(group, priority), 0, -1)
+    return [member.decode() for member in members]
 
 
 async def test_a_bell_is_json_that_names_the_session(
-    bells: Bells, queue: ArqRedis, ring: Ring
+    bells: Bells, queue: RedisClient, ring: Ring
 ) -> None:
     await bells.ring(ring)
     assert await jobs(queue) == ["wake:acme/ses1:7:3"]
-    raw = await queue.get("arq:job:wake:acme/ses1:7:3")
+    raw = await queue.call("GET", "arq:job:wake:acme/ses1:7:3")
     assert raw is not None
     job = json.loads(raw)
     assert "drive" in job.values()
@@ -45,26 +49,27 @@ async def test_a_bell_is_json_that_names_the_session(
 
 
 async def test_repeats_of_a_bell_collapse_and_deliberate_ones_do_not(
-    bells: Bells, queue: ArqRedis, ring: Ring
+    bells: Bells, queue: RedisClient, ring: Ring
 ) -> None:
     for _ in range(3):
         await bells.ring(ring)
-    await bells.ring(Ring(ring.session, "echo", 3, 7, again="123"))
-    await bells.ring(Ring(ring.session, "echo", 3, 8))
+    await bells.ring(Ring(ring.session, "echo", "interactive", 3, 7, again="123"))
+    await bells.ring(Ring(ring.session, "echo", "interactive", 3, 8))
     assert sorted(await jobs(queue)) == [
         "wake:acme/ses1:7:3", "wake:acme/ses1:7:3:123", "wake:acme/ses1:8:3",
     ]  # fmt: skip
 
 
-async def test_a_bell_goes_to_the_group_that_serves_the_agent(
-    store: Store, bells: Bells, queue: ArqRedis, ring: Ring
+async def test_a_bell_goes_to_its_agents_group_and_its_sessions_class(
+    store: Store, bells: Bells, queue: RedisClient, ring: Ring
 ) -> None:
     worker: dict[str, str | int] = {"id": "w2", "host": "h", "pid": 1, "group": "gpu", "slots": 1}
     await announce(store, worker, [AgentEntry("painter", "gpu", "m")])
-    await bells.ring(Ring(ring.session, "painter", 1, 1))
+    await bells.ring(Ring(ring.session, "painter", "interactive", 1, 1))
     assert await jobs(queue, "gpu") == ["wake:acme/ses1:1:1"]
-    await bells.ring(Ring(ring.session, "", 1, 2))
-    assert await jobs(queue) == ["wake:acme/ses1:2:1"]
+    await bells.ring(Ring(ring.session, "echo", "background", 1, 2))
+    assert await jobs(queue, priority="background") == ["wake:acme/ses1:2:1"]
+    assert await jobs(queue) == []
 
 
 async def test_a_lost_queue_costs_a_warning_only(
@@ -91,8 +96,21 @@ def test_jobs_are_json_and_no_pickle() -> None:
         decode_job(b"\x80\x04\x95")
 
 
-def test_each_group_has_a_queue_for_each_class() -> None:
-    assert [queue_name("g", kind) for kind in CLASSES] == [
+def test_each_group_has_a_queue_for_each_priority() -> None:
+    assert [queue_name("g", kind) for kind in PRIORITIES] == [
         "bursar:q:g:interactive",
         "bursar:q:g:background",
     ]
+
+
+def test_a_bell_says_which_session_it_is_about() -> None:
+    assert bell_ref("wake:acme/ses1:7:3") == bell_ref("wake:acme/ses1:7:3:123") == "acme/ses1"
+
+
+async def test_the_first_of_two_bells_leaves_one_token(
+    bells: Bells, queue: RedisClient, ring: Ring
+) -> None:
+    """More would only wake workers for nothing: a claim passes on what it leaves."""
+    await bells.ring(ring)
+    await bells.ring(Ring(ring.session, "echo", "interactive", 3, 8))
+    assert await queue.call("LLEN", f"{queue_name('default')}:doorbell") == 1

@@ -12,7 +12,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from bursar.events import Span
 from bursar.ids import new_secret
 from bursar.leases import Claimed, Lease
-from bursar.messages import AssistantMessage, UserMessage
+from bursar.messages import AssistantMessage
 from bursar.sessions import locate
 from bursar.settings import GatewaySettings
 from bursar.store.scripts import leases, turns
@@ -103,8 +103,7 @@ async def begin_turn(store: Store, workspace: str, sid: str) -> PlayedTurn:
     assert isinstance(claimed, Claimed), claimed
     item = claimed.inbox[0]
     started = Span(sid, item.target).event("turn.started")
-    message = UserMessage("…", turn=item.target)
-    assert await turns.start(store, claimed.lease, item, message, [started])
+    assert await turns.start(store, claimed.lease, item, [started])
     return PlayedTurn(store, claimed.lease, item.target)
 
 

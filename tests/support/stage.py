@@ -48,7 +48,7 @@ class Stage:
         caps: dict[str, Any] | None = None,
     ) -> "Stage":
         ws = store.workspace(workspace)
-        stage = cls(store, ws, ws.session(sid), Facts("u1", "", "echo"))
+        stage = cls(store, ws, ws.session(sid), Facts("u1", "", "echo", "interactive"))
         await sessions.open_workspace(
             store, workspace, limit=limit, warn_percent=warn_percent, settings=caps or {}
         )
@@ -69,6 +69,7 @@ class Stage:
             "ws": self.ws.id,
             "user": self.facts.user,
             "agent": self.facts.agent,
+            "priority": self.facts.priority,
             "model": "m",
         }
         fields |= {"parent": parent, "workspace_path": "", "title": "", "tags": ""}
@@ -109,10 +110,8 @@ class Stage:
         return claimed
 
     async def start(self, lease: Lease, item: InboxItem) -> bool:
-        message = UserMessage("hello", turn=item.target)
-        return await turns.start(
-            self.store, lease, item, message, [self.event("turn.started", item.target)]
-        )
+        event = self.event("turn.started", item.target)
+        return await turns.start(self.store, lease, item, [event]) is not None
 
     async def running(self, owner: str = "o1") -> tuple[Lease, str]:
         """Put an input, claim the session and start the turn."""

@@ -35,7 +35,7 @@ async def wait_until(
 
 
 def worker_settings(settings: Settings, **changes: Any) -> WorkerSettings:
-    quick = {"poll_delay_s": 0.01, "renew_every_s": 0.2, "sweep_every_s": 0.1}
+    quick = {"renew_every_s": 0.2, "sweep_every_s": 0.1}
     return WorkerSettings(redis_url=settings.redis_url, **(quick | changes))
 
 
@@ -96,7 +96,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     try:
         yield Site(store, Inputs(store, registry, Bells(store, queue, registry)), registry)
     finally:
-        await queue.aclose(close_connection_pool=True)
+        await queue.aclose()
 
 
 @asynccontextmanager
@@ -119,4 +119,4 @@ async def working(store: Store, *agents: Agent, **changes: Any) -> AsyncIterator
     finally:
         signalled.set()
         await asyncio.wait_for(running, 20)
-        await queue.aclose(close_connection_pool=True)
+        await queue.aclose()

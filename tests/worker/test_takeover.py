@@ -13,7 +13,7 @@ from bursar.context import ToolContext
 from bursar.events import Span
 from bursar.gate.policy import Policy
 from bursar.leases import Claimed, Lease
-from bursar.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
+from bursar.messages import AssistantMessage, ToolCall, ToolMessage
 from bursar.registry import AgentEntry, announce
 from bursar.sessions import SessionView
 from bursar.store.scripts import leases, turns
@@ -75,9 +75,7 @@ class DeadWorker:
         for item in claimed.inbox:
             if item.target == turn:
                 event = dead.span.event("turn.started")
-                await turns.start(
-                    place.store, claimed.lease, item, UserMessage("go", turn=turn), [event]
-                )
+                await turns.start(place.store, claimed.lease, item, [event])
         return dead
 
     async def call_model(self) -> None:

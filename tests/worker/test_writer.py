@@ -97,7 +97,7 @@ async def test_lost_replies_neither_double_nor_drop_a_write(
     lost = failing(place.store, monkeypatch, 0.3)
     message = AssistantMessage(text="said once")
     assert await writer.write(
-        lambda: turns.start(place.store, lease, item, message, [span.event("turn.started")])
+        lambda: turns.start(place.store, lease, item, [span.event("turn.started")])
     )
     commit = turns.Commit(messages=[message], steps=1, input_tokens=1)
     for number in range(60):

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from bursar.clock import monotonic_s
+from bursar.errors import StoreUnavailable
 from bursar.ids import new_secret
-from bursar.leases import Claimed
+from bursar.leases import Claimed, ClaimRefused
 from bursar.store.keys import SessionKeys, parse_ref
 from bursar.store.scripts import leases
 from bursar_worker.drive import Drive
@@ -14,34 +16,39 @@ from bursar_worker.kit import Kit
 
 __all__ = ["Dispatcher"]
 
+_ABANDON_S = 5.0  # for abandoned steps to be written down, at the end of a drain
+_CLAIM_AGAIN_S = 0.05
+
 logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Keeps the drives of one worker.
+    """Keeps the drives of one worker."""
 
-    Args:
-        on_room: told True when slots are free and False when all are taken, to steer the queue.
-
-    """
-
-    def __init__(self, kit: Kit, heartbeat: Heartbeat, on_room: Callable[[bool], None]) -> None:
+    def __init__(self, kit: Kit, heartbeat: Heartbeat) -> None:
         self._kit = kit
         self._heartbeat = heartbeat
-        self._on_room = on_room
+        self.on_room: Callable[[], None] = lambda: None
+        """Called whenever there may be room for another drive."""
         self._drives: dict[str, Drive] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claiming: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, None] = {}
+        """Bells that came in although all slots are taken, in order."""
         self._again: set[str] = set()
-        self._followers: set[asyncio.Task[bool]] = set()
         self._draining = False
 
     @property
     def busy(self) -> int:
         return len(self._tasks) + len(self._claiming)
 
-    async def accept(self, ref: str) -> bool:
-        """Answer a bell. False: no free slot, the bell should be heard again.
+    def room(self) -> int:
+        """Bells that can be answered at once."""
+        taken = self.busy + len(self._waiting)
+        return 0 if self._draining else max(0, self._kit.settings.slots - taken)
+
+    def hear(self, ref: str) -> None:
+        """Answer a bell: now, or as soon as a slot is free.
 
         A session that is gone, idle, held or blocked needs nothing: whoever changes that rings.
         """
@@ -49,39 +56,39 @@ class Dispatcher:
             # It may be on its way out already; then the session is claimed anew after it.
             self._again.add(ref)
             self._drives[ref].look()
-            return True
-        if ref in self._claiming:
-            return True
-        if self._draining or self.busy >= self._kit.settings.slots:
-            return False
-        # A task of its own: a claim that is under way must be heard to its end, else the session
-        # would stay leased to nobody.
-        claiming = asyncio.get_running_loop().create_task(self._claim(ref))
-        self._claiming[ref] = claiming
-        self._on_room(self._has_room)
-        claiming.add_done_callback(lambda _: self._claimed(ref))
-        await asyncio.shield(claiming)
-        return True
+        elif ref in self._claiming:
+            return
+        elif self._draining or self.busy >= self._kit.settings.slots:
+            self._waiting[ref] = None
+        else:
+            # A claim that is under way must be heard to its end, else the session would stay leased
+            # to nobody: so it is a task of its own that nothing cancels.
+            claiming = asyncio.get_running_loop().create_task(self._claim(ref))
+            self._claiming[ref] = claiming
+            claiming.add_done_callback(lambda done: self._claimed(ref, done))
 
-    def _claimed(self, ref: str) -> None:
+    def _claimed(self, ref: str, claiming: "asyncio.Task[None]") -> None:
         del self._claiming[ref]
-        self._on_room(self._has_room)
+        error = claiming.exception()
+        if isinstance(error, StoreUnavailable):
+            logger.warning("%s: not claimed, the sweeper will ring again: %s", ref, error)
+        elif error is not None:
+            logger.error("%s: the claim failed", ref, exc_info=error)
+        self._next()
 
-    @property
-    def _has_room(self) -> bool:
-        return not self._draining and self.busy < self._kit.settings.slots
+    def _next(self) -> None:
+        """A slot may be free: give it to a bell that waits here, or ask for another."""
+        if self._waiting and not self._draining and self.busy < self._kit.settings.slots:
+            ref = next(iter(self._waiting))
+            del self._waiting[ref]
+            self.hear(ref)
+        self.on_room()
 
     async def _claim(self, ref: str) -> None:
         kit = self._kit
         workspace, sid = parse_ref(ref)
         session = SessionKeys(kit.store.workspace(workspace), sid)
-        claimed = await leases.claim(
-            kit.store,
-            session,
-            owner=new_secret(),
-            worker=kit.worker_id,
-            lease_ms=kit.settings.lease_ms,
-        )
+        claimed = await self._try_to_claim(session)
         if not isinstance(claimed, Claimed):
             logger.debug("%s: not claimed, it is %s %s", ref, claimed.status, claimed.detail)
             return
@@ -97,6 +104,24 @@ class Dispatcher:
             await leases.release(kit.store, claimed.lease)
             return
         self._start(ref, Drive(kit, agent, claimed))
+
+    async def _try_to_claim(self, session: SessionKeys) -> Claimed | ClaimRefused:
+        """Claim, and claim again with the same owner if the reply was lost: it may be ours."""
+        kit, owner = self._kit, new_secret()
+        deadline = monotonic_s() + kit.settings.lease_ms / 1000
+        while True:
+            try:
+                return await leases.claim(
+                    kit.store,
+                    session,
+                    owner=owner,
+                    worker=kit.worker_id,
+                    lease_ms=kit.settings.lease_ms,
+                )
+            except StoreUnavailable:
+                if monotonic_s() > deadline:
+                    raise
+                await asyncio.sleep(_CLAIM_AGAIN_S)
 
     def _start(self, ref: str, drive: Drive) -> None:
         loop = asyncio.get_running_loop()
@@ -116,17 +141,10 @@ class Dispatcher:
     def _ended(self, ref: str, drive: Drive) -> None:
         self._heartbeat.remove(drive.lease)
         del self._drives[ref], self._tasks[ref]
-        self._on_room(self._has_room)
         if ref in self._again:
             self._again.discard(ref)
-            follower = asyncio.get_running_loop().create_task(self.accept(ref))
-            self._followers.add(follower)
-            follower.add_done_callback(self._followed)
-
-    def _followed(self, follower: "asyncio.Task[bool]") -> None:
-        self._followers.discard(follower)
-        if not follower.cancelled() and follower.exception() is not None:
-            logger.warning("a late bell was lost, the sweeper will ring: %s", follower.exception())
+            self._waiting[ref] = None
+        self._next()
 
     def poke(self, ref: str) -> None:
         """A gateway says that a session that we drive has news."""
@@ -136,7 +154,6 @@ class Dispatcher:
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, let running steps end, and hand every session back."""
         self._draining = True
-        self._on_room(False)
         if self._claiming:
             await asyncio.wait(list(self._claiming.values()))
         for drive in self._drives.values():
@@ -146,4 +163,14 @@ class Dispatcher:
         for drive in self._drives.values():
             drive.drain(now=True)
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=5)
+            await asyncio.wait(self._tasks.values(), timeout=_ABANDON_S)
+        await self._pass_on()
+
+    async def _pass_on(self) -> None:
+        """Bells that waited here for a slot are rung again: others have one, and now."""
+        for ref in self._waiting:
+            workspace, sid = parse_ref(ref)
+            session = SessionKeys(self._kit.store.workspace(workspace), sid)
+            ring = await leases.ring_of(self._kit.store, session)
+            if ring is not None:
+                await self._kit.bells.ring(ring)

@@ -14,9 +14,8 @@ from bursar.agents import Agent
 from bursar.errors import BursarError, Fenced, StoreUnavailable
 from bursar.events import Span
 from bursar.leases import Claimed, InboxItem
-from bursar.messages import Message, UserMessage
 from bursar.sessions import ancestors_of
-from bursar.store.codec import decode_message, text
+from bursar.store.codec import text
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts import turns as scripts
 from bursar_worker.kit import Kit
@@ -140,21 +139,12 @@ class Drive:
         return await self._start_next() if self._inbox else None
 
     async def _start(self, item: InboxItem) -> TurnRun | None:
-        message = await self._writer.write(lambda: self._input_of(item))
         span = Span(self._session.id, item.target)
         event = span.event("turn.started", agent=self._agent.name, worker=self._kit.worker_id)
-        started = await self._writer.write(
-            lambda: scripts.start(self._kit.store, self.lease, item, message, [event])
+        message = await self._writer.write(
+            lambda: scripts.start(self._kit.store, self.lease, item, [event])
         )
-        if not started:
-            return None
-        return await self._loaded(item.target, {})
-
-    async def _input_of(self, item: InboxItem) -> Message:
-        key = self._session.workspace.turn(item.target)
-        payload = await self._kit.store.redis.call("HGET", key, "input")
-        # Without one the turn was cancelled meanwhile, which its start will find out.
-        return decode_message(payload) if payload else UserMessage("")
+        return None if message is None else await self._loaded(item.target, {})
 
     async def _attend(self, turn: TurnRun) -> "Ending":
         """Run the turn's work as a task and react to what happens meanwhile."""

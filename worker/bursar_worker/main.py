@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import socket
+from typing import Any
 
 import uvloop
-from arq.connections import ArqRedis
+from arq.worker import func
 
 from bursar.agents import Agent, load_agents
 from bursar.budgets.pricing import PriceBook
@@ -16,16 +17,27 @@ from bursar.clock import wall_ms
 from bursar.errors import BursarError, InvalidInput, ModelError, StoreUnavailable
 from bursar.gate.pipeline import Gate
 from bursar.ids import new_id
-from bursar.queue import Bells, connect_queue
+from bursar.queue import (
+    Bells,
+    arq_pool,
+    bell_ref,
+    connect_queue,
+    decode_job,
+    encode_job,
+    queue_name,
+)
 from bursar.registry import AgentEntry, Registry, announce, withdraw
 from bursar.settings import WorkerSettings, load_settings
+from bursar.store.blocking import BlockingList
+from bursar.store.keys import PRIORITIES
 from bursar.store.opening import open_store
+from bursar.store.redis import RedisClient
 from bursar.store.store import Store
-from bursar_worker.bell_queue import BellQueue
 from bursar_worker.control import listen
 from bursar_worker.dispatcher import Dispatcher
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.kit import Kit
+from bursar_worker.queue import QueueWorker
 from bursar_worker.stopping import stop
 from bursar_worker.sweeper import Sweeper
 
@@ -40,7 +52,7 @@ class WorkerProcess:
     """Everything that runs in one worker, with one way up and one way down."""
 
     def __init__(
-        self, settings: WorkerSettings, store: Store, queue: ArqRedis, agents: dict[str, Agent]
+        self, settings: WorkerSettings, store: Store, queue: RedisClient, agents: dict[str, Agent]
     ) -> None:
         self.id = new_id("wrk")
         registry = Registry(store)
@@ -51,8 +63,9 @@ class WorkerProcess:
         self._started_ms = wall_ms()
         self._kit = Kit(self.id, settings, store, bells, agents, PriceBook(settings.prices), Gate())
         self._heartbeat = Heartbeat(settings)
-        self._bell_queue = BellQueue(settings, queue)
-        self._dispatcher = Dispatcher(self._kit, self._heartbeat, self._bell_queue.set_room)
+        self._dispatcher = Dispatcher(self._kit, self._heartbeat)
+        self._queue_worker = _queue_worker(settings, queue, self._dispatcher)
+        self._dispatcher.on_room = self._queue_worker.made_room
         self._sweeper = Sweeper(self._kit, registry)
 
     async def run(self, signalled: asyncio.Event) -> None:
@@ -62,7 +75,7 @@ class WorkerProcess:
         await self._announce()
         logger.info("worker %s serves %s", self.id, ", ".join(sorted(self._agents)))
         parts = [
-            asyncio.create_task(self._bell_queue.run(self._dispatcher), name="bells"),
+            asyncio.create_task(self._queue_worker.async_run(), name="queue"),
             asyncio.create_task(self._sweeper.run(), name="sweeper"),
             asyncio.create_task(
                 listen(self._settings, self.id, self._dispatcher.poke), name="control"
@@ -75,6 +88,7 @@ class WorkerProcess:
             await self._dispatcher.drain(self._settings.drain_s)
         finally:
             await stop(stopping, *parts)
+            await self._queue_worker.close()
             self._heartbeat.stop()
             with contextlib.suppress(StoreUnavailable):
                 await withdraw(self._store, self.id)
@@ -117,6 +131,31 @@ class WorkerProcess:
         await announce(self._store, worker, entries)
 
 
+async def _drive(ctx: dict[Any, Any], ref: str) -> None:
+    """The arq job "this session is ready": how a bell of a plain arq producer gets here."""
+    ctx["dispatcher"].hear(ref)
+
+
+def _queue_worker(
+    settings: WorkerSettings, client: RedisClient, dispatcher: Dispatcher
+) -> QueueWorker:
+    interactive, background = (queue_name(settings.group, each) for each in PRIORITIES)
+    return QueueWorker(
+        [func(_drive, name="drive", keep_result=0)],
+        queues=(interactive, background),
+        client=client,
+        bells=BlockingList(settings.resolved_queue_url(), timeout_s=settings.redis_timeout_s),
+        on_bell=lambda job_id: dispatcher.hear(bell_ref(job_id)),
+        room=dispatcher.room,
+        redis_pool=arq_pool(settings, max_connections=4),
+        handle_signals=False,
+        keep_result=0,
+        job_serializer=encode_job,
+        job_deserializer=decode_job,
+        ctx={"dispatcher": dispatcher},
+    )
+
+
 async def serve(settings: WorkerSettings) -> None:
     agents = load_agents(settings.agents)
     store = await open_store(settings)
@@ -129,7 +168,7 @@ async def serve(settings: WorkerSettings) -> None:
                 loop.add_signal_handler(number, signalled.set)
             await WorkerProcess(settings, store, queue, agents).run(signalled)
         finally:
-            await queue.aclose(close_connection_pool=True)
+            await queue.aclose()
     finally:
         await store.aclose()
 

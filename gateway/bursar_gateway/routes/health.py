@@ -3,9 +3,9 @@
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
-from redis.exceptions import RedisError
 
 from bursar import __version__
+from bursar.errors import StoreUnavailable
 from bursar.registry import list_workers
 from bursar.store.opening import SCHEMA_VERSION
 from bursar_gateway.bodies import Health, Readiness
@@ -27,9 +27,9 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Readiness:
     workers = await list_workers(gateway.store)
     info = await gateway.store.redis.call("INFO", "server")
     try:
-        await gateway.queue.ping()
+        await gateway.queue.call("PING")
         queue_ok = True
-    except (TimeoutError, RedisError, OSError):
+    except StoreUnavailable:
         queue_ok = False
     return Readiness(
         status="ready",

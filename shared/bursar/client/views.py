@@ -94,6 +94,7 @@ class SessionView(msgspec.Struct, frozen=True):
     depth: int = 0
     is_subagent: bool = False
     workspace_path: str = ""
+    priority: str = ""
     created_ms: int = 0
     active_ms: int = 0
     duration_ms: int = 0

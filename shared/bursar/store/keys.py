@@ -8,6 +8,7 @@ Installation-wide keys are ``bursar:{g}:…``. ``docs/redis-schema.md`` says wha
 from zlib import crc32
 
 __all__ = [
+    "PRIORITIES",
     "STATES",
     "GlobalKeys",
     "SessionKeys",
@@ -18,6 +19,8 @@ __all__ = [
 ]
 
 STATES = ("idle", "queued", "running", "waiting", "ended")
+PRIORITIES = ("interactive", "background")
+"""Classes of sessions: bells of the first go before those of the second."""
 
 
 def shard_of(workspace: str, shards: int) -> int:

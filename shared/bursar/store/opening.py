@@ -50,9 +50,9 @@ async def open_store(settings: Settings, *, max_connections: int = 32) -> Store:
         raise
 
 
-async def adopt(client: RedisClient, settings: Settings, *, real: bool = True) -> Store:
+async def adopt(client: RedisClient, settings: Settings) -> Store:
     """Record the installation at its first start, or check that this process fits it."""
-    store = Store(client, settings, generation=0, pepper="", real=real)
+    store = Store(client, settings, generation=0, pepper="")
     reply = await store.run(
         _INSTALL_OPEN, [GlobalKeys.install], [SCHEMA_VERSION, settings.shards, new_secret(256)]
     )

@@ -22,6 +22,7 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     NoPermissionError,
+    NoScriptError,
     ReadOnlyError,
     ResponseError,
 )
@@ -30,6 +31,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry as SyncRetry
 
 from bursar.errors import BursarError, StoreUnavailable, StoreUnfit
+from bursar.store.codec import text
+from bursar.store.scripts.loader import Script
 
 __all__ = [
     "Arg",
@@ -112,11 +115,20 @@ class RedisClient:
         connection: a client from `connect`, or a fakeredis one in unit tests.
         lanes: pipelines in flight at once; with several, a slow reply does not hold up the rest.
         timeout_s: for a whole pipeline; None leaves it to the connection's own timeouts.
+        real: False on fakeredis, which does not know the ``#!lua`` line.
 
     """
 
-    def __init__(self, connection: Any, *, lanes: int = 4, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        lanes: int = 4,
+        timeout_s: float | None = None,
+        real: bool = True,
+    ) -> None:
         self.redis = connection
+        self.real = real
         self._timeout_s = timeout_s
         self._lanes = lanes
         self._waiting: list[_Waiting] = []
@@ -143,6 +155,27 @@ class RedisClient:
             self._scheduled = True
             loop.call_soon(self._depart)
         return future
+
+    async def run(self, script: Script, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
+        """Run a script; the reply's first item is its status word, as text.
+
+        A server that restarted has forgotten the script: it is loaded and run once more, which is
+        safe because NOSCRIPT means that nothing ran.
+        """
+        command: tuple[Arg, ...] = (
+            "EVALSHA",
+            script.sha(shebang=self.real),
+            len(keys),
+            *keys,
+            *args,
+        )
+        try:
+            reply = await self.call(*command)
+        except NoScriptError:
+            await self.call("SCRIPT", "LOAD", script.text(shebang=self.real))
+            reply = await self.call(*command)
+        reply[0] = text(reply[0])
+        return list(reply)
 
     def _depart(self) -> None:
         self._scheduled = False

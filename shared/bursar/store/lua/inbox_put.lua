@@ -2,10 +2,10 @@
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn idem ready
 --       workspace sessions user path blocked_paused blocked_agent blocked
 -- ARGV: sid ref tid input event waiting_event log_max max_inbox fingerprint idem_ttl_ms
---       user workspace_path agent no_worker
+--       user workspace_path agent priority no_worker
 -- Returns {'ok', tid, seq, 'ring' | 'held' | 'blocked', worker, epoch, inbox_seq} |
 --   {'repeat', tid} | {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'inbox_full', max}
--- 'stale': user, path or agent are not the session's; the caller reads them again.
+-- 'stale': user, path, agent or priority are not the session's; the caller reads them again.
 -- include: clock
 -- include: args
 -- include: idem
@@ -16,15 +16,17 @@ local inbox, turn, idem, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[1
 local indexes, blocked_paused, blocked_agent, blocked = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18], KEYS[19], KEYS[20]
 local sid, ref, tid, input, event, waiting_event = take(), take(), take(), take(), take(), take()
 local log_max, max_inbox, fingerprint, idem_ttl_ms = take(), take(), take(), take()
-local user, workspace_path, agent, no_worker = take(), take(), take(), take()
+local user, workspace_path, agent, priority, no_worker = take(), take(), take(), take(), take()
 
 local answered = first_answer(idem, fingerprint)
 if answered then return answered end
 local s = redis.call('HMGET', session, 'id', 'state', 'ending', 'user', 'workspace_path', 'agent',
-  'lease_until_ms', 'worker', 'epoch', 'blocked')
+  'lease_until_ms', 'worker', 'epoch', 'blocked', 'priority')
 if not s[1] then return {'gone'} end
 if s[2] == 'ended' or s[3] == '1' then return {'ended'} end
-if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent then return {'stale'} end
+if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent or s[11] ~= priority then
+  return {'stale'}
+end
 if redis.call('LLEN', inbox) >= tonumber(max_inbox) then return {'inbox_full', max_inbox} end
 
 local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)

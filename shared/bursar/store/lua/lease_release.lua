@@ -2,7 +2,7 @@
 -- nothing left to do. The last completes an end that was asked for.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox leases ready blocked_cap
 -- ARGV: sid ref epoch owner ended_event log_max log_ttl_ms
--- Returns {'ok', 'ring' | 'rest', inbox_seq, next_blocked} | {'fenced'}
+-- Returns {'ok', 'rest', next_blocked} | {'ok', 'ring', next_blocked, agent, priority, inbox_seq} | {'fenced'}
 -- flags: allow-oom
 -- include: clock
 -- include: state
@@ -12,7 +12,7 @@ local inbox, leases, ready, blocked_cap = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local sid, ref, epoch, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local ended_event, log_max, log_ttl_ms = ARGV[5], ARGV[6], ARGV[7]
 local s = redis.call('HMGET', session, 'epoch', 'owner', 'lease_until_ms', 'turn', 'inbox_seq', 'state',
-  'ending')
+  'ending', 'agent', 'priority')
 if s[1] ~= epoch or s[2] ~= owner or s[3] == '0' then return {'fenced'} end
 release_lease(session, leases, ws_stats, ref)
 if s[4] == '' and redis.call('LLEN', inbox) == 0 then
@@ -24,9 +24,9 @@ if s[4] == '' and redis.call('LLEN', inbox) == 0 then
     set_state(sid, s[6], 'idle', now)
   end
   redis.call('PEXPIRE', events, log_ttl_ms)
-  return {'ok', 'rest', s[5], next_blocked(blocked_cap)}
+  return {'ok', 'rest', next_blocked(blocked_cap)}
 end
 -- A turn under way stays 'running': that is what makes the session runnable for the next owner.
 if s[4] == '' then set_state(sid, s[6], 'queued', now) end
 make_ready(session, ready, ref, now)
-return {'ok', 'ring', s[5], next_blocked(blocked_cap)}
+return {'ok', 'ring', next_blocked(blocked_cap), s[8], s[9], s[5]}

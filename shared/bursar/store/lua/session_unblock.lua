@@ -1,7 +1,7 @@
 -- Lets a blocked session run if what stopped it is over; the caller vouches for a served agent.
 -- KEYS: session ws_stats ready workspace list blocked
 -- ARGV: ref why
--- Returns {'ring', agent, epoch, inbox_seq} | {'still'} | {'kept'}
+-- Returns {'ring', agent, priority, epoch, inbox_seq} | {'still'} | {'kept'}
 -- include: clock
 -- include: lease
 local session, ws_stats, ready, workspace, list, blocked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -14,8 +14,8 @@ if why == 'cap' and caps[2] and caps[2] ~= 'unlimited'
 end
 redis.call('ZREM', list, ref)
 if redis.call('ZCARD', list) == 0 then redis.call('ZREM', blocked, list) end
-local s = redis.call('HMGET', session, 'blocked', 'agent', 'epoch', 'inbox_seq')
+local s = redis.call('HMGET', session, 'blocked', 'agent', 'priority', 'epoch', 'inbox_seq')
 if s[1] ~= why then return {'kept'} end
 redis.call('HSET', session, 'blocked', '')
 make_ready(session, ready, ref, now)
-return {'ring', s[2], s[3], s[4]}
+return {'ring', s[2], s[3], s[4], s[5]}

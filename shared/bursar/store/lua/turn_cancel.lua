@@ -1,7 +1,7 @@
 -- Records a cancel. A queued turn ends here and now; a started one gets an inbox item for its driver.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn ready
 -- ARGV: sid ref tid cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
--- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, epoch, inbox_seq} |
+-- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, priority, epoch, inbox_seq} |
 --         {'terminal', state} | {'not_found'}
 -- flags: allow-oom
 -- include: clock
@@ -16,7 +16,7 @@ local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq', 'cancel_ms'
 if t[2] ~= sid then return {'not_found'} end
 if t[1] ~= 'queued' and t[1] ~= 'running' and t[1] ~= 'waiting' then return {'terminal', t[1]} end
 local s = redis.call('HMGET', session, 'state', 'lease_until_ms', 'worker', 'agent', 'epoch',
-  'inbox_seq', 'ending', 'turn')
+  'inbox_seq', 'ending', 'turn', 'priority')
 local driven = tonumber(s[2]) > now
 if t[1] ~= 'queued' then
   local inbox_seq = s[6]
@@ -26,9 +26,9 @@ if t[1] ~= 'queued' then
     inbox_seq = string.format('%d', redis.call('HINCRBY', session, 'inbox_seq', 1))
     redis.call('RPUSH', inbox, inbox_seq .. ' cancel ' .. tid)
   end
-  if driven then return {'asked', 'held', s[3], s[4], s[5], inbox_seq} end
+  if driven then return {'asked', 'held', s[3], s[4], s[9], s[5], inbox_seq} end
   make_ready(session, ready, ref, now)
-  return {'asked', 'ring', '', s[4], s[5], inbox_seq}
+  return {'asked', 'ring', '', s[4], s[9], s[5], inbox_seq}
 end
 redis.call('LREM', inbox, 1, t[3] .. ' input ' .. tid)
 set_turn_state(turn, 'queued', 'cancelled')

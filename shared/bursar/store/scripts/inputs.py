@@ -22,6 +22,7 @@ class Facts(msgspec.Struct, frozen=True):
     user: str
     workspace_path: str
     agent: str
+    priority: str
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class Cancelled(msgspec.Struct, frozen=True):
     outcome: str = ""
     worker: str = ""
     agent: str = ""
+    priority: str = ""
     epoch: int = 0
     inbox_seq: int = 0
 
@@ -97,6 +99,7 @@ async def put_input(
         facts.user,
         facts.workspace_path,
         facts.agent,
+        facts.priority,
         int(no_worker),
     ]
     reply = await store.run(_PUT, keys, args)
@@ -131,6 +134,5 @@ async def cancel_turn(store: Store, session: SessionKeys, turn: str) -> Cancelle
         raise_for(reply)
     if reply[0] != "asked":
         return Cancelled(reply[0])
-    return Cancelled(
-        "asked", text(reply[1]), text(reply[2]), text(reply[3]), int(reply[4]), int(reply[5])
-    )
+    outcome, worker, agent, priority = map(text, reply[1:5])
+    return Cancelled("asked", outcome, worker, agent, priority, int(reply[5]), int(reply[6]))

@@ -19,6 +19,7 @@ __all__ = [
     "release",
     "renew_command",
     "ring_again",
+    "ring_of",
     "take_inbox",
     "unblock",
 ]
@@ -38,6 +39,7 @@ class Ring(msgspec.Struct, frozen=True):
 
     session: SessionKeys
     agent: str
+    priority: str
     epoch: int
     inbox_seq: int
     again: str = ""
@@ -110,11 +112,11 @@ async def release(store: Store, lease: Lease) -> Ring | None:
     reply = await store.run(_RELEASE, keys, args)
     if reply[0] != "ok":
         raise_for(reply)
-    if text(reply[3]):
-        lease.next_blocked.append(text(reply[3]))
+    if text(reply[2]):
+        lease.next_blocked.append(text(reply[2]))
     if text(reply[1]) == "rest":
         return None
-    return Ring(session, "", lease.epoch, int(reply[2]))
+    return Ring(session, text(reply[3]), text(reply[4]), lease.epoch, int(reply[5]))
 
 
 async def reap(store: Store, session: SessionKeys) -> Ring | None:
@@ -129,6 +131,17 @@ async def ring_again(store: Store, session: SessionKeys) -> Ring | None:
     shard = session.workspace.shard
     reply = await store.run(_RING, [session.hash, shard.ready], [session.ref])
     return _ring(session, reply)
+
+
+async def ring_of(store: Store, session: SessionKeys) -> Ring | None:
+    """A further bell for a session, whatever its state; None if it is gone."""
+    reply = await store.redis.call(
+        "HMGET", session.hash, "agent", "priority", "epoch", "inbox_seq", "lease_until_ms"
+    )
+    if reply[0] is None:
+        return None
+    agent, priority, epoch, inbox_seq, again = map(text, reply)
+    return Ring(session, agent, priority, int(epoch), int(inbox_seq), f"passed-{again}")
 
 
 async def unblock(store: Store, session: SessionKeys, *, why: str, list_key: str) -> Ring | None:
@@ -160,5 +173,5 @@ async def take_inbox(
 def _ring(session: SessionKeys, reply: list[object]) -> Ring | None:
     if reply[0] != "ring":
         return None
-    again = text(reply[4]) if len(reply) > 4 else ""
-    return Ring(session, text(reply[1]), int(text(reply[2])), int(text(reply[3])), again)
+    agent, priority, epoch, inbox_seq, *again = map(text, reply[1:])
+    return Ring(session, agent, priority, int(epoch), int(inbox_seq), *again)

@@ -12,7 +12,7 @@ import msgspec
 from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
-from bursar.store.codec import encode_message, pairs, text
+from bursar.store.codec import decode_message, encode_message, pairs, text
 from bursar.store.scripts.budgets import HoldRef
 from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
@@ -98,21 +98,20 @@ async def _write(
 
 
 async def start(
-    store: Store, lease: Lease, item: InboxItem, message: Message, events: Sequence[Event]
-) -> bool:
-    """Begin the turn of an input item. False if it was cancelled meanwhile; it is gone then."""
+    store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]
+) -> Message | None:
+    """Begin the turn of an input item; returns the input. None: it was cancelled and is gone."""
     session = lease.session
     turn = session.workspace.turn(item.target)
     args = [
         item.target,
         item.raw,
-        encode_message(message),
         store.settings.event_log_max,
         *event_args(events),
     ]
     keys = [*session.stateful, session.inbox, turn, session.messages]
     reply = await _write(store, lease, _START, keys, args)
-    return bool(reply[0] != "not_queued")
+    return None if reply[0] == "not_queued" else decode_message(reply[2])
 
 
 async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> int:

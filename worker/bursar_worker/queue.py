@@ -1,0 +1,196 @@
+"""An arq worker that hears a bell in a millisecond instead of polling for it.
+
+What is arq's stays arq's: its jobs, hooks, cron, retries, aborts and producers work as they are.
+Three things are different. Waiting: producers of Bursar leave a token on a doorbell list that an
+idle worker blocks on; jobs of a plain `ArqRedis` are found within a second. Claiming: one script
+takes as many jobs as there is room for, so long jobs at the head of the queue hide nothing. Bells:
+jobs whose loss costs nothing are gone with their claim and take no part in arq's bookkeeping.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from bursar.errors import StoreUnavailable
+from bursar.store.blocking import BlockingList
+from bursar.store.redis import RedisClient
+from bursar.store.scripts.queue import BELL, QueuedJob, claim_jobs, doorbell
+
+__all__ = ["QueueWorker"]
+
+_WAIT_S = 1.0  # how long a lost token, or a job of a plain arq producer, may stay unseen
+_BACKOFF_S = (0.1, 2.0)
+_FAVOUR_EVERY = 4  # of so many claims one serves the other queue first, so that it is not starved
+
+logger = logging.getLogger(__name__)
+
+
+class QueueWorker(Worker):
+    """Serves two queues, the urgent one first.
+
+    Args:
+        queues: names of the urgent queue and of the other one. The first is arq's ``queue_name``.
+        client: for claims, on the same database as the pool among arq's own options.
+        bells: connection for waiting; the worker closes it.
+        on_bell: called with the id of each bell that was claimed.
+        room: how many jobs may be claimed now; by default arq's free ``max_jobs``. Whoever makes
+            room calls `made_room`.
+        options: arq's own.
+
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[Any],
+        *,
+        queues: tuple[str, str],
+        client: RedisClient,
+        bells: BlockingList,
+        on_bell: Callable[[str], None] | None = None,
+        room: Callable[[], int] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(functions, queue_name=queues[0], poll_delay=0, **options)
+        self._queues = queues
+        self._client = client
+        self._bells = bells
+        self._on_bell = on_bell
+        self._room = room or (lambda: self.max_jobs - self.job_counter)
+        self._made_room = asyncio.Event()
+        self._claimed: dict[str, QueuedJob] = {}
+        self._claims = 0
+        self._backoff_s = _BACKOFF_S[0]
+
+    def made_room(self) -> None:
+        """Wake the worker: it may claim again."""
+        self._made_room.set()
+
+    async def _poll_iteration(self) -> None:
+        """One round: claim, look after what runs, wait. arq calls it for ever."""
+        try:
+            wait_s = await self._claim()
+            self._look_after_tasks()
+            if self.allow_abort_jobs:
+                await self._cancel_aborted_jobs()
+            await self.heart_beat()
+            await self._wait(wait_s)
+        except (StoreUnavailable, RedisError, OSError, TimeoutError) as error:
+            logger.warning("the queue is away, trying again: %s", error)
+            await asyncio.sleep(self._backoff_s)
+            self._backoff_s = min(2 * self._backoff_s, _BACKOFF_S[1])
+        else:
+            self._backoff_s = _BACKOFF_S[0]
+
+    async def _claim(self) -> float:
+        """Start what is due and fits; returns how long nothing else will be due."""
+        room = self._room() if self.allow_pick_jobs else 0
+        if self.burst and self.max_burst_jobs >= 0:
+            room = min(room, self.max_burst_jobs - self._jobs_started())
+        self._made_room.clear()
+        if room <= 0:
+            return _WAIT_S
+        self._claims += 1
+        claimed = await claim_jobs(
+            self._client,
+            self._queues,
+            room=room,
+            favour=int(self._claims % _FAVOUR_EVERY == 0),
+            in_progress_ms=int(self.in_progress_timeout_s * 1000),
+        )
+        for job in claimed.jobs:
+            if self._on_bell is not None and job.id.startswith(BELL):
+                self._on_bell(job.id)
+            else:
+                self._start(job)
+        return min(_WAIT_S, _WAIT_S if claimed.next_ms is None else claimed.next_ms / 1000)
+
+    def _start(self, job: QueuedJob) -> None:
+        """As the end of arq's `start_jobs`; the claim did the rest."""
+        self._claimed[job.id] = job
+        self.job_counter += 1
+        task = asyncio.get_running_loop().create_task(self.run_job(job.id, job.score))
+        task.add_done_callback(lambda _: self._ended(job.id))
+        self.tasks[job.id] = task
+
+    def _ended(self, job_id: str) -> None:
+        del self._claimed[job_id]
+        self.job_counter -= 1
+        self.made_room()
+
+    def _look_after_tasks(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if not task.done():
+                continue
+            del self.tasks[job_id]
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, (RedisError, OSError, TimeoutError)):
+                # Its end is not recorded, so it runs again when its time in progress is over.
+                logger.warning("job %s: the queue was away at its end: %s", job_id, error)
+            elif error is not None:
+                raise error
+
+    async def _wait(self, wait_s: float) -> None:
+        room = self._room() if self.allow_pick_jobs else 0
+        if self.burst:
+            if self.tasks:
+                await asyncio.wait(self.tasks.values(), timeout=0.05)
+        elif room > 0:
+            # Redis takes 0 for "for ever".
+            await self._bells.pop([doorbell(name) for name in self._queues], max(wait_s, 0.001))
+        else:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._made_room.wait()
+            except TimeoutError:
+                return
+
+    async def finish_job(
+        self,
+        job_id: str,
+        finish: bool,
+        result_data: bytes | None,
+        result_timeout_s: float | None,
+        keep_result_forever: bool,
+        incr_score: int | None,
+        keep_in_progress: float | None,
+    ) -> None:
+        """As arq's, for the queue that the job is of; and one that runs again is due when arq says.
+
+        arq leaves a running job due and adds to its score; a claim has moved it out of the way.
+        """
+        job = self._claimed[job_id]
+        await super().finish_job(
+            job_id,
+            finish,
+            result_data,
+            result_timeout_s,
+            keep_result_forever,
+            None,
+            keep_in_progress,
+        )
+        if finish:
+            await self.pool.zrem(job.queue, job_id)
+        else:
+            await self.pool.zadd(job.queue, {job_id: job.score + (incr_score or 0)}, xx=True)
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        await super().finish_failed_job(job_id, result_data)
+        await self.pool.zrem(self._claimed[job_id].queue, job_id)
+
+    async def close(self) -> None:
+        """As arq's, also when the queue is away. Running jobs go back into the queue."""
+        await self._bells.aclose()
+        for task in self.job_tasks.values():
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks.values())
+            self._look_after_tasks()
+        try:
+            await super().close()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("the queue is away at this worker's end: %s", error)
+            await self.pool.aclose(close_connection_pool=True)
