@@ -1,7 +1,7 @@
 """From the HTTP POST of a turn to its first event from a worker, on an idle installation.
 
-The anchor is the floor of any hand-off through Redis, measured in the same run: LPUSH in one
-process, BLPOP in another, raw sockets.
+The anchor is the floor of any hand-off through Redis: LPUSH in one process, BLPOP in another, raw
+sockets. The two take turns with the same pause in between, so both meet the machine as it is then.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 import uvloop
@@ -20,25 +22,39 @@ from bench.report import Bar, median, percentile, report
 from bursar.cli.supervisor import Installation
 
 FIRST_WORKER_EVENT = "turn.started"
+PAUSE_S = 0.02
 KEY = b"bench:floor"
 READY = b"bench:ready"
 
 
-def hand_off_floor_ms(url: str, count: int) -> list[float]:
-    """Milliseconds from LPUSH to the return of another process's BLPOP."""
-    command = [sys.executable, "-m", "bench.latency", "--pop", str(count), "--redis", url]
-    popper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    redis = _connect(url)
-    redis.sendall(_command(b"BLPOP", READY, b"30"))
-    redis.recv(256)
-    for _ in range(count):
+class Floor:
+    """Pushes to a process that pops, and learns at the end how old each value was on arrival."""
+
+    def __init__(self, url: str, count: int) -> None:
+        command = [sys.executable, "-m", "bench.latency", "--pop", str(count), "--redis", url]
+        self._popper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._redis = _connect(url)
+        self.ms: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._redis.sendall(_command(b"BLPOP", READY, b"30"))
+        self._redis.recv(256)
+        return self
+
+    def push(self) -> None:
         # CLOCK_MONOTONIC is one for all processes of a machine.
-        redis.sendall(_command(b"LPUSH", KEY, str(time.monotonic_ns()).encode()))
-        redis.recv(64)
-        time.sleep(0.005)
-    redis.close()
-    output, _ = popper.communicate(timeout=30)
-    return [float(value) for value in output.split()]
+        self._redis.sendall(_command(b"LPUSH", KEY, str(time.monotonic_ns()).encode()))
+        self._redis.recv(64)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._redis.close()
+        output, _ = self._popper.communicate(timeout=30)
+        self.ms = [float(value) for value in output.split()]
 
 
 def pop(url: str, count: int) -> None:
@@ -65,7 +81,8 @@ def _command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
 
 
-async def first_event_ms(url: str, key: str, count: int) -> list[float]:
+async def first_event_ms(url: str, key: str, count: int, floor: Floor | None = None) -> list[float]:
+    """One conversation, turn after turn."""
     connection = Connection(url, key)
     prefix = "/v1/workspaces/default/sessions"
     session = await connection.request("POST", prefix, {"agent": "echo"})
@@ -77,7 +94,10 @@ async def first_event_ms(url: str, key: str, count: int) -> list[float]:
             if kind == FIRST_WORKER_EVENT and not first:
                 first = time.perf_counter()
         found.append((first - began) * 1000)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(PAUSE_S)
+        if floor is not None:
+            floor.push()
+            await asyncio.sleep(PAUSE_S)
     await connection.aclose()
     return found
 
@@ -85,7 +105,7 @@ async def first_event_ms(url: str, key: str, count: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--pop", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--redis", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -96,13 +116,14 @@ def main() -> None:
     floors: list[float] = []
     ratios: list[float] = []
     with Installation(workers=2) as site:
-        uvloop.run(first_event_ms(site.url, site.key, 5))
-        for _ in range(options.rounds):
-            floor = hand_off_floor_ms(site.redis_url, options.count)
-            ms = uvloop.run(first_event_ms(site.url, site.key, options.count))
-            floors += floor
+        uvloop.run(first_event_ms(site.url, site.key, 20))
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", flush=True)
+            with Floor(site.redis_url, options.count) as floor:
+                ms = uvloop.run(first_event_ms(site.url, site.key, options.count, floor))
+            floors += floor.ms
             ours += ms
-            ratios.append(statistics.median(ms) / statistics.median(floor))
+            ratios.append(statistics.median(ms) / statistics.median(floor.ms))
     p50, ratio = median(ours), median(ratios)
     report(
         "latency",

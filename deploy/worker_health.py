@@ -11,15 +11,14 @@ import sys
 from bursar.errors import BursarError
 from bursar.registry import list_workers
 from bursar.settings import WorkerSettings
-from bursar.store.redis import RedisClient, connect
+from bursar.store.redis import connect
 from bursar.store.store import Store
 
 __all__ = ["main"]
 
 
 async def _announced(settings: WorkerSettings, host: str) -> bool:
-    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, max_connections=1)
-    client = RedisClient(redis, lanes=1)
+    client = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     try:
         store = Store(client, settings, generation=0, pepper="")
         return any(worker.host == host for worker in await list_workers(store))

@@ -8,7 +8,6 @@ from litestar.types import ASGIApp
 from bursar_gateway.edge import Edge
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import CONFIG
-from bursar_gateway.opening import StreamOpener
 from bursar_gateway.problems import respond
 from bursar_gateway.requests import JsonRequest
 from bursar_gateway.routes import HANDLERS
@@ -22,14 +21,10 @@ def build(gateway: Gateway) -> ASGIApp:
 
 
 def build_routes(gateway: Gateway) -> Litestar:
-    streams = StreamOpener(gateway)
     return Litestar(
         HANDLERS,
         state=State({"gateway": gateway}),
-        dependencies={
-            "gateway": Provide(lambda: gateway, sync_to_thread=False),
-            "streams": Provide(lambda: streams, sync_to_thread=False),
-        },
+        dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
         exception_handlers={Exception: respond},
         openapi_config=CONFIG,
         request_class=JsonRequest,

@@ -16,6 +16,7 @@ from typing import Any
 from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
+from bursar.clock import monotonic_s
 from bursar.errors import BursarError, StoreUnavailable
 from bursar.events import LoggedEvent, parse_published
 from bursar.store.keys import SessionKeys
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 _CHANNELS_A_COMMAND = 500
 _WATCH_S = 5.0
 _BACKOFF_S = (0.05, 1.0)
+_IDLE_MAX = 1000  # sessions that nobody listens to any more and whose events are still received
+_FORGET_EVERY_S = 1.0
 
 
 class _Topic:
@@ -48,13 +51,18 @@ class EventHub:
 
     Args:
         queue_events: how many events wait for one client at most; more are read from the log.
+        linger_s: how long a session's events are still received after its last client left. The
+            next turn of a conversation then finds its subscription there.
 
     """
 
-    def __init__(self, store: Store, *, queue_events: int) -> None:
+    def __init__(self, store: Store, *, queue_events: int, linger_s: float = 5.0) -> None:
         self._store = store
         self._queue_events = queue_events
+        self._linger_s = linger_s
         self._topics: dict[bytes, _Topic] = {}
+        self._idle: dict[bytes, float] = {}
+        """Since when topics have had no listener; the first is the longest."""
         self._closed = False
         self._changed: list[bytes] = []
         self._dirty = asyncio.Event()
@@ -65,7 +73,7 @@ class EventHub:
     @property
     def channels(self) -> int:
         """Sessions that somebody listens to."""
-        return len(self._topics)
+        return len(self._topics) - len(self._idle)
 
     def listeners(self, channel: str) -> int:
         """Clients that listen to a session, by its channel."""
@@ -81,6 +89,7 @@ class EventHub:
         """
         channel = session.events.encode()
         topic = self._topics.get(channel)
+        self._idle.pop(channel, None)
         if topic is None:
             topic = self._topics[channel] = _Topic()
             self._change([channel])
@@ -108,8 +117,9 @@ class EventHub:
             return
         topic.subscriptions.remove(subscription)
         if not topic.subscriptions:
-            del self._topics[channel]
-            self._change([channel])
+            self._idle[channel] = monotonic_s()
+            if len(self._idle) > _IDLE_MAX or not self._linger_s:
+                self._forget(1)
 
     def close(self) -> None:
         """End all streams, present and future; their clients resume elsewhere with their cursor."""
@@ -122,7 +132,7 @@ class EventHub:
         """Keep the connection, for ever. Its loss is waited out and what was missed is read."""
         delay = _BACKOFF_S[0]
         while True:
-            connection = self._connection()
+            connection = self._store.redis.make_connection()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 # A store that lost its data has another generation, which cursors must show.
@@ -134,6 +144,7 @@ class EventHub:
                     group.create_task(self._read(connection))
                     group.create_task(self._write(connection))
                     group.create_task(self._watch(connection))
+                    group.create_task(self._forget_idle())
             except* (RedisError, OSError, TimeoutError, BursarError) as errors:
                 logger.warning("event connection lost: %s", errors.exceptions[0])
             finally:
@@ -142,19 +153,13 @@ class EventHub:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
             delay = min(delay * 2, _BACKOFF_S[1])
 
-    def _connection(self) -> Connection:
-        """As the store connects, but without a read timeout: silence is normal here."""
-        pool = self._store.redis.redis.connection_pool
-        kind: type[Connection] = pool.connection_class
-        return kind(**{**pool.connection_kwargs, "socket_timeout": None})
-
     async def _read(self, connection: Connection) -> None:
         while True:
             reply: Any = await connection.read_response(disable_decoding=True)
             self._heard = True
             if reply[0] == b"message":
                 topic = self._topics.get(reply[1])
-                if topic is not None:
+                if topic is not None and topic.subscriptions:
                     self._spread(topic, parse_published(reply[2]))
             elif reply[0] == b"subscribe":
                 self._confirm(reply[1])
@@ -210,6 +215,19 @@ class EventHub:
             if not self._heard:
                 raise StoreUnavailable("Redis does not answer on the event connection")
 
+    async def _forget_idle(self) -> None:
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            before = monotonic_s() - self._linger_s
+            self._forget(sum(since <= before for since in self._idle.values()))
+
+    def _forget(self, count: int) -> None:
+        """Stop receiving for the topics that have been idle the longest."""
+        forgotten = list(self._idle)[:count]
+        for channel in forgotten:
+            del self._idle[channel], self._topics[channel]
+        self._change(forgotten)
+
     def _change(self, channels: Iterable[bytes]) -> None:
         self._changed.extend(channels)
         self._dirty.set()
@@ -217,6 +235,7 @@ class EventHub:
     def _interrupt(self) -> None:
         self._sent.clear()
         self._unconfirmed.clear()
+        self._forget(len(self._idle))
         for topic in self._topics.values():
             topic.interrupted = topic.interrupted or topic.ready.is_set()
             topic.ready.clear()

@@ -30,7 +30,7 @@ from bursar.errors import (
     StoreUnavailable,
     StoreUnfit,
 )
-from bursar.store.redis import store_error
+from bursar.store.link import store_error
 
 __all__ = [
     "MalformedJson",

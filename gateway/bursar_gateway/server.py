@@ -1,8 +1,10 @@
 """uvicorn, as this gateway needs it: our signals, our socket, and a way to cut a connection."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -14,12 +16,53 @@ _BACKLOG = 2048
 _KEEP_ALIVE_S = 30
 
 
+class _Corked:
+    """A transport whose writes of one tick of the event loop are one system call.
+
+    The head of an answer and its first events then wake the client once, not three times.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
+
+
 class _Protocol(HttpToolsProtocol):
-    """Gives applications ``bursar.abort``: closing waits for a client that reads, this does not."""
+    """Tells applications about their connection, as the extension ``bursar.connection``.
+
+    ``abort`` closes at once, while closing in good order waits for a client that does not read.
+    ``is_full`` says whether a write would have to wait for the client.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_Corked(transport))  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"bursar.abort": {"call": self.transport.abort}}
+        self.scope["extensions"] = {
+            "bursar.connection": {
+                "abort": self.transport.abort,
+                "is_full": lambda: self.flow.write_paused,
+            }
+        }
 
 
 class Server(uvicorn.Server):

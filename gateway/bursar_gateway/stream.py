@@ -110,8 +110,12 @@ class EventStream:
         # Until the turn's first event shows whether the gap took anything of the turn.
         self._undecided: Gap | None = None
         self._seen_turn = not (fresh and watched.turn)
+        self._is_full: Callable[[], bool] = lambda: True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extensions: dict[str, Any] = scope.get("extensions") or {}
+        connection: dict[str, Callable[[], Any]] = extensions.get("bursar.connection", {})
+        self._is_full = connection.get("is_full", self._is_full)
         watcher = asyncio.create_task(self._until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._headers})
@@ -121,9 +125,8 @@ class EventStream:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             # Closing in good order would wait for a client that does not read.
-            extensions: dict[str, Any] = scope.get("extensions") or {}
-            if "bursar.abort" in extensions:
-                extensions["bursar.abort"]["call"]()
+            if "abort" in connection:
+                connection["abort"]()
         finally:
             self._hub.leave(self._subscription)
             watcher.cancel()
@@ -232,6 +235,9 @@ class EventStream:
     async def _send(self, send: Send, chunk: bytes) -> None:
         """Write, and wait while the client's buffer is full, but not for ever."""
         if not chunk:
+            return
+        if not self._is_full():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
             return
         async with asyncio.timeout(self._limits.send_timeout_s):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

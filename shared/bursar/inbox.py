@@ -77,7 +77,7 @@ class Inputs:
             if accepted is not None:
                 break
             self._facts.pop(session.ref, None)
-        await self._wake(session, facts.agent, facts.priority, accepted)
+        await self._wake(session, facts.agent, facts.priority, accepted, accepted.turn)
         return accepted
 
     async def cancel(self, workspace: str, tid: str) -> TurnView:
@@ -119,11 +119,17 @@ class Inputs:
         return facts
 
     async def _wake(
-        self, session: SessionKeys, agent: str, priority: str, at: Accepted | Cancelled
+        self,
+        session: SessionKeys,
+        agent: str,
+        priority: str,
+        at: Accepted | Cancelled,
+        turn: str = "",
     ) -> None:
         try:
             if at.outcome == "ring":
-                await self._bells.ring(Ring(session, agent, priority, at.epoch, at.inbox_seq))
+                ring = Ring(session, agent, priority, at.epoch, at.inbox_seq, turn)
+                await self._bells.ring(ring)
             elif at.outcome == "held":
                 await self._bells.poke(at.worker, session.ref)
         except StoreUnavailable as error:

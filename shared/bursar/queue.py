@@ -8,23 +8,26 @@ import json
 import logging
 from typing import Any
 
+import msgspec
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 
 from bursar.clock import wall_ms
 from bursar.errors import StoreUnavailable
+from bursar.leases import InboxItem
 from bursar.registry import Registry
 from bursar.settings import Settings
 from bursar.store.keys import PRIORITIES, GlobalKeys
-from bursar.store.redis import RedisClient, connection_pool, gathering_client
+from bursar.store.link import connection_pool
+from bursar.store.redis import RedisClient, connect
 from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.queue import BELL, put_job
 from bursar.store.store import Store
 
 __all__ = [
+    "Bell",
     "Bells",
     "arq_pool",
-    "bell_ref",
     "connect_queue",
     "decode_job",
     "encode_job",
@@ -52,19 +55,14 @@ def decode_job(data: bytes) -> dict[str, Any]:
     return decoded
 
 
-async def connect_queue(settings: Settings, *, max_connections: int = 32) -> RedisClient:
+async def connect_queue(settings: Settings) -> RedisClient:
     """The client for ringing and claiming.
 
     Raises:
         StoreUnavailable: nothing answers at the queue's URL.
 
     """
-    client = gathering_client(
-        settings.resolved_queue_url(),
-        timeout_s=settings.redis_timeout_s,
-        max_connections=max_connections,
-        lanes=settings.redis_lanes,
-    )
+    client = connect(settings.resolved_queue_url(), timeout_s=settings.redis_timeout_s)
     try:
         await client.call("PING")
     except BaseException:
@@ -107,7 +105,7 @@ class Bells:
         """
         entry = await self._registry.find(ring.agent)
         queue = queue_name(entry.group if entry else "default", ring.priority)
-        job_id = f"{BELL}{ring.session.ref}:{ring.inbox_seq}:{ring.epoch}"
+        job_id = f"{BELL}{ring.session.ref}:{ring.inbox_seq}:{ring.epoch}:{ring.turn}"
         if ring.again:
             job_id = f"{job_id}:{ring.again}"
         payload = serialize_job(
@@ -126,6 +124,15 @@ class Bells:
         await pushed
 
 
-def bell_ref(job_id: str) -> str:
-    """The session that a bell is about."""
-    return job_id.removeprefix(BELL).split(":", 1)[0]
+class Bell(msgspec.Struct, frozen=True):
+    """What a bell's job id says: which session is ready, and maybe for which input."""
+
+    ref: str
+    item: InboxItem | None = None
+
+    @classmethod
+    def parse(cls, job_id: str) -> "Bell":
+        ref, *rest = job_id.removeprefix(BELL).split(":")
+        if len(rest) < 3 or not rest[0].isdecimal() or not rest[2]:
+            return cls(ref)
+        return cls(ref, InboxItem(int(rest[0]), "input", rest[2]))

@@ -34,8 +34,6 @@ class Settings(BaseSettings):
     """Fixed at the first start of an installation; another value then refuses to start."""
 
     redis_timeout_s: Seconds = 3.0
-    redis_lanes: Annotated[int, Field(ge=1, le=64)] = 4
-    """Pipelines in flight at once; commands that come meanwhile are gathered into the next one."""
 
     session_limit_microusd: Microusd = 100_000_000
     per_action_limit_microusd: Microusd = 10_000_000

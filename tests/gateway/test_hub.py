@@ -21,7 +21,7 @@ from support.gateway import wait_until
 
 @pytest.fixture
 async def hub(store: Store) -> AsyncIterator[EventHub]:
-    hub = EventHub(store, queue_events=16)
+    hub = EventHub(store, queue_events=16, linger_s=0)
     task = asyncio.create_task(hub.run())
     yield hub
     task.cancel()
@@ -179,3 +179,42 @@ async def test_waiting_costs_no_redis_commands(
     assert not await subscription.wait(0.5)
     after = (await store.redis.call("INFO", "stats"))["total_commands_processed"]
     assert after - before == 1
+
+
+async def test_a_session_is_received_for_a_while_after_its_last_client(
+    store: Store, session: SessionKeys
+) -> None:
+    hub = EventHub(store, queue_events=16, linger_s=0.2)
+    running = asyncio.create_task(hub.run())
+    first = await hub.subscribe(session)
+    first.start(1, behind=False)
+    hub.leave(first)
+    assert hub.channels == 0
+    assert await _subscribers(store, session) == 1
+    again = await hub.subscribe(session)
+    again.start(1, behind=False)
+    await _emit(store, session)
+    assert await _read(store, again, 1) == [2]
+    hub.leave(again)
+
+    async def forgotten() -> bool:
+        return await _subscribers(store, session) == 0
+
+    deadline = asyncio.get_running_loop().time() + 5
+    while not await forgotten():
+        assert asyncio.get_running_loop().time() < deadline, "it is received for ever"
+        await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_no_more_than_a_thousand_left_sessions_are_received(
+    hub: EventHub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bursar_gateway.hub._IDLE_MAX", 3)
+    hub._linger_s = 60
+    sessions = [store.workspace("acme").session(f"s{number}") for number in range(6)]
+    for each in sessions:
+        hub.leave(await hub.subscribe(each))
+    kept = [channel.split(b":")[-2] for channel in hub._topics]
+    assert kept == [b"s3", b"s4", b"s5"]

@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fakeredis import FakeAsyncRedis
 
 from bursar.leases import Lease
 from bursar.settings import Settings
 from bursar.store.opening import adopt, open_store
-from bursar.store.redis import RedisClient
 from bursar.store.store import Store
+from support.fake import fake_client
 from support.invariants import check_accounts, check_lifetimes
 from support.stage import Stage
 
@@ -24,7 +23,7 @@ async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         await emptied.aclose()
         opened = await open_store(settings)
     else:
-        opened = await adopt(RedisClient(FakeAsyncRedis(), real=False), Settings())
+        opened = await adopt(fake_client(), Settings())
     yield opened
     await check_lifetimes(opened)
     await check_accounts(opened)

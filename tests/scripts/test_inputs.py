@@ -12,7 +12,7 @@ from bursar.store.codec import encode_message, text
 from bursar.store.scripts import inputs, leases, sessions
 from bursar.store.scripts.inputs import Facts
 from bursar.store.scripts.sessions import Idempotency
-from support.stage import Stage, unchanged
+from support.stage import Stage, claimant, unchanged
 
 
 async def state_of(stage: Stage, turn: str) -> str:
@@ -220,5 +220,5 @@ async def test_a_cancel_under_an_expired_lease_frees_its_slot_in_the_end(stage: 
     claimed = await stage.claim("o2")
     assert await leases.release(stage.store, claimed.lease) is None
     assert await stage.stats() == {"sessions:idle": 1, "sessions:live": 1, "turns:cancelled": 1}
-    refused = await leases.claim(stage.store, stage.session, owner="o3", worker="w", lease_ms=1000)
+    refused = await leases.claim(stage.store, stage.session, claimant("w", 1000), owner="o3")
     assert refused == ClaimRefused("idle")

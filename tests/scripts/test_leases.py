@@ -6,11 +6,11 @@ from bursar.errors import Fenced
 from bursar.leases import Claimed, ClaimRefused
 from bursar.store.codec import text
 from bursar.store.scripts import inputs, leases, sessions
-from support.stage import Stage, unchanged
+from support.stage import Stage, claimant, unchanged
 
 
 async def claim(stage: Stage, owner: str = "o9") -> Claimed | ClaimRefused:
-    return await leases.claim(stage.store, stage.session, owner=owner, worker="w9", lease_ms=9000)
+    return await leases.claim(stage.store, stage.session, claimant("w9", 9000), owner=owner)
 
 
 async def change(stage: Stage, **settings: str | int) -> None:

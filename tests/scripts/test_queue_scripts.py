@@ -64,6 +64,29 @@ async def test_a_bell_is_gone_with_its_claim(redis: RedisClient) -> None:
     assert await redis.call("EXISTS", "arq:job:wake:a", URGENT, doorbell(URGENT)) == 0
 
 
+async def test_the_token_names_the_bell_and_a_claim_drops_what_was_heard(
+    redis: RedisClient, due: Due
+) -> None:
+    await put_job(redis, OTHER, "wake:a", b"payload", ttl_ms=60_000)
+    await due("wake:b")
+    assert await redis.call("LRANGE", doorbell(OTHER), 0, -1) == [b"wake:a"]
+    claimed = await claim_jobs(
+        redis, QUEUES, heard="wake:a", room=5, favour=0, in_progress_ms=60_000
+    )
+    assert [job.id for job in claimed.jobs] == ["wake:b"]
+    assert await redis.call("EXISTS", "arq:job:wake:a", OTHER) == 0
+
+
+async def test_what_was_heard_leaves_the_queue_without_room(redis: RedisClient, due: Due) -> None:
+    await due("wake:a", "wake:b")
+    claimed = await claim_jobs(
+        redis, QUEUES, heard="wake:a", room=0, favour=1, in_progress_ms=60_000
+    )
+    assert claimed.jobs == []
+    assert await redis.call("ZRANGE", URGENT, 0, -1) == [b"wake:b"]
+    assert await rung(redis) == 1
+
+
 async def test_another_job_stays_until_its_worker_must_be_dead(
     redis: RedisClient, due: Due
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from bursar.errors import BursarError, Conflict, InvalidInput, LimitReached, NotFound, StoreUnfit
 from bursar.messages import AssistantMessage, UserMessage
@@ -226,15 +227,18 @@ async def test_a_deleted_session_leaves_nothing_of_its_own(stage: Stage) -> None
         await delete(stage)
 
 
-async def test_open_streams_hear_of_a_deletion(stage: Stage) -> None:
-    pubsub = stage.store.redis.redis.pubsub()
+async def test_open_streams_hear_of_a_deletion(store: Store) -> None:
+    stage = await Stage.build(store)
+    redis: Redis = Redis.from_url(store.settings.redis_url)
+    pubsub = redis.pubsub()
     await pubsub.subscribe(stage.session.events)
     await pubsub.get_message(timeout=5)
     await delete(stage)
     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
     assert message["data"].startswith(b"2 session.ended {")
     assert b'"deleted":true' in message["data"]
-    await pubsub.aclose()
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+    await redis.aclose()
 
 
 async def test_a_session_at_work_is_not_deleted(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from bursar.store.codec import text
 from bursar.store.scripts import leases, sessions, turns
 from bursar.store.scripts.budgets import end_hold
 from bursar.store.scripts.turns import Commit
-from support.stage import Stage, unchanged
+from support.stage import Stage, claimant, unchanged
 
 
 async def kinds(stage: Stage) -> list[str]:
@@ -311,9 +311,7 @@ async def test_a_slot_that_finish_frees_names_the_session_that_waits_for_it(stag
     second = stage.other("ses2")
     await second.open()
     await second.put()
-    refused = await leases.claim(
-        stage.store, second.session, owner="o2", worker="w2", lease_ms=1000
-    )
+    refused = await leases.claim(stage.store, second.session, claimant("w2", 1000), owner="o2")
     assert refused == ClaimRefused("blocked", "cap")
     await stage.finish(lease, turn)
     assert lease.next_blocked == [second.session.ref]

@@ -1,6 +1,7 @@
 """The event log: what is appended, published and read back."""
 
 import pytest
+from redis.asyncio import Redis
 
 from bursar.errors import InvalidInput
 from bursar.events import (
@@ -74,13 +75,15 @@ async def test_the_log_is_read_after_a_seq_in_pages(store: Store) -> None:
 
 async def test_the_channel_carries_the_bytes_of_the_log(store: Store) -> None:
     stage = await Stage.build(store)
-    pubsub = store.redis.redis.pubsub()
+    redis: Redis = Redis.from_url(store.settings.redis_url)
+    pubsub = redis.pubsub()
     await pubsub.subscribe(stage.session.events)
     await pubsub.get_message(timeout=5)
     await stage.put()
     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
     assert parse_published(message["data"]) == (await stage.events())[-1]
-    await pubsub.aclose()
+    await pubsub.aclose()  # type: ignore[no-untyped-call]
+    await redis.aclose()
 
 
 async def test_the_log_is_bounded_and_keeps_the_newest(store: Store) -> None:

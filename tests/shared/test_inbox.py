@@ -19,7 +19,7 @@ from bursar.store.scripts import leases
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import start
 from bursar.store.store import Store
-from support.stage import unchanged
+from support.stage import claimant, unchanged
 
 HELLO = UserMessage("hello")
 
@@ -32,7 +32,7 @@ async def sid(store: Store, registry: Registry) -> str:
 
 async def claim(store: Store, sid: str) -> Claimed:
     session = sessions.locate(store, "acme", sid)
-    claimed = await leases.claim(store, session, owner="o", worker="w1", lease_ms=60_000)
+    claimed = await leases.claim(store, session, claimant("w1", 60_000), owner="o")
     assert isinstance(claimed, Claimed)
     return claimed
 
@@ -49,7 +49,7 @@ async def test_an_accepted_input_is_queued_and_rung_for(
     accepted = await inputs.put("acme", sid, HELLO)
     turn = await turns.get(store, "acme", accepted.turn)
     assert (turn.state, turn.session) == ("queued", sid)
-    assert await bells(queue) == [f"wake:acme/{sid}:1:0".encode()]
+    assert await bells(queue) == [f"wake:acme/{sid}:1:0:{accepted.turn}".encode()]
 
 
 async def test_an_input_for_a_driven_session_pokes_its_worker(

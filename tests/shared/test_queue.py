@@ -3,11 +3,13 @@
 import json
 import logging
 
+import msgspec
 import pytest
 
 from bursar.embedded import EmbeddedServer, free_port
 from bursar.errors import StoreUnavailable
-from bursar.queue import Bells, bell_ref, connect_queue, decode_job, encode_job, queue_name
+from bursar.leases import InboxItem
+from bursar.queue import Bell, Bells, connect_queue, decode_job, encode_job, queue_name
 from bursar.registry import AgentEntry, Registry, announce
 from bursar.settings import Settings
 from bursar.store.keys import PRIORITIES
@@ -40,8 +42,8 @@ async def test_a_bell_is_json_that_names_the_session(
     bells: Bells, queue: RedisClient, ring: Ring
 ) -> None:
     await bells.ring(ring)
-    assert await jobs(queue) == ["wake:acme/ses1:7:3"]
-    raw = await queue.call("GET", "arq:job:wake:acme/ses1:7:3")
+    assert await jobs(queue) == ["wake:acme/ses1:7:3:"]
+    raw = await queue.call("GET", "arq:job:wake:acme/ses1:7:3:")
     assert raw is not None
     job = json.loads(raw)
     assert "drive" in job.values()
@@ -56,7 +58,7 @@ async def test_repeats_of_a_bell_collapse_and_deliberate_ones_do_not(
     await bells.ring(Ring(ring.session, "echo", "interactive", 3, 7, again="123"))
     await bells.ring(Ring(ring.session, "echo", "interactive", 3, 8))
     assert sorted(await jobs(queue)) == [
-        "wake:acme/ses1:7:3", "wake:acme/ses1:7:3:123", "wake:acme/ses1:8:3",
+        "wake:acme/ses1:7:3:", "wake:acme/ses1:7:3::123", "wake:acme/ses1:8:3:",
     ]  # fmt: skip
 
 
@@ -66,9 +68,9 @@ async def test_a_bell_goes_to_its_agents_group_and_its_sessions_class(
     worker: dict[str, str | int] = {"id": "w2", "host": "h", "pid": 1, "group": "gpu", "slots": 1}
     await announce(store, worker, [AgentEntry("painter", "gpu", "m")])
     await bells.ring(Ring(ring.session, "painter", "interactive", 1, 1))
-    assert await jobs(queue, "gpu") == ["wake:acme/ses1:1:1"]
+    assert await jobs(queue, "gpu") == ["wake:acme/ses1:1:1:"]
     await bells.ring(Ring(ring.session, "echo", "background", 1, 2))
-    assert await jobs(queue, priority="background") == ["wake:acme/ses1:2:1"]
+    assert await jobs(queue, priority="background") == ["wake:acme/ses1:2:1:"]
     assert await jobs(queue) == []
 
 
@@ -103,8 +105,17 @@ def test_each_group_has_a_queue_for_each_priority() -> None:
     ]
 
 
-def test_a_bell_says_which_session_it_is_about() -> None:
-    assert bell_ref("wake:acme/ses1:7:3") == bell_ref("wake:acme/ses1:7:3:123") == "acme/ses1"
+async def test_a_bell_says_what_it_is_about(bells: Bells, queue: RedisClient, ring: Ring) -> None:
+    await bells.ring(msgspec.structs.replace(ring, turn="trn_1"))
+    (job,) = await jobs(queue)
+    assert Bell.parse(job) == Bell("acme/ses1", InboxItem(7, "input", "trn_1"))
+    await bells.ring(msgspec.structs.replace(ring, again="5"))
+    assert Bell.parse("wake:acme/ses1:7:3::5") == Bell("acme/ses1")
+
+
+@pytest.mark.parametrize("job_id", ["wake:", "wake:acme/s", "wake:acme/s:x:1:t", "wake:::::::"])
+def test_a_bell_that_nobody_of_ours_rang_does_no_harm(job_id: str) -> None:
+    assert Bell.parse(job_id).item is None
 
 
 async def test_the_first_of_two_bells_leaves_one_token(

@@ -35,7 +35,6 @@ def test_variables_are_read_with_the_prefix(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (Settings, "SHARDS", "0"),
         (Settings, "SHARDS", "many"),
-        (Settings, "REDIS_LANES", "65"),
         (Settings, "REDIS_TIMEOUT_S", "0"),
         (Settings, "ENV", "staging"),
         (Settings, "SESSION_LIMIT_MICROUSD", "-1"),

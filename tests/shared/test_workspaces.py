@@ -13,7 +13,7 @@ from bursar.registry import Registry
 from bursar.store.keys import GlobalKeys
 from bursar.store.scripts import leases
 from bursar.store.store import Store
-from support.stage import unchanged
+from support.stage import claimant, unchanged
 
 SPEC = sessions.SessionSpec("echo")
 
@@ -133,12 +133,12 @@ async def test_a_paused_workspace_accepts_inputs_and_starts_nothing(
     accepted = await inputs.put("acme", made.id, UserMessage("x"))
     assert accepted.outcome == "blocked"
     assert (await sessions.get(store, "acme", made.id)).blocked == "paused"
-    refused = await leases.claim(store, session, owner="o", worker="w", lease_ms=1000)
+    refused = await leases.claim(store, session, claimant("w", 1000), owner="o")
     assert refused == ClaimRefused("blocked", "paused")
     await workspaces.update(store, "acme", {"paused": False})
     key = session.workspace.shard.blocked_paused("acme")
     assert await leases.unblock(store, session, why="paused", list_key=key)
-    claimed = await leases.claim(store, session, owner="o", worker="w", lease_ms=1000)
+    claimed = await leases.claim(store, session, claimant("w", 1000), owner="o")
     assert isinstance(claimed, Claimed)
 
 

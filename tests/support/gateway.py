@@ -22,6 +22,7 @@ from bursar.store.store import Store
 from bursar_gateway.app import build
 from bursar_gateway.gateway import Gateway, open_gateway
 from bursar_gateway.server import listen, make_server
+from support.stage import claimant
 
 ADMIN = "root-of-the-tests"
 
@@ -99,7 +100,7 @@ class PlayedTurn:
 async def begin_turn(store: Store, workspace: str, sid: str) -> PlayedTurn:
     """Claim the session and start the turn at the head of its inbox."""
     session = locate(store, workspace, sid)
-    claimed = await leases.claim(store, session, owner=new_secret(), worker="w1", lease_ms=30_000)
+    claimed = await leases.claim(store, session, claimant("w1", 30_000), owner=new_secret())
     assert isinstance(claimed, Claimed), claimed
     item = claimed.inbox[0]
     started = Span(sid, item.target).event("turn.started")

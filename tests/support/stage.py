@@ -14,15 +14,23 @@ from bursar.store.keys import SessionKeys, WorkspaceKeys
 from bursar.store.scripts import budgets, leases, sessions, turns
 from bursar.store.scripts.budgets import HoldRef, HoldWish, Path
 from bursar.store.scripts.inputs import Accepted, Facts, put_input
+from bursar.store.scripts.leases import Claimant
 from bursar.store.scripts.sessions import Idempotency, NewSession
 from bursar.store.store import Store
 
-__all__ = ["LEASE_MS", "Stage", "dump", "unchanged"]
+__all__ = ["AGENTS", "LEASE_MS", "Stage", "claimant", "dump", "unchanged"]
+
+AGENTS = ("echo", "worker")
 
 LEASE_MS = 60_000
 """Long enough that no lease runs out by itself: tests that want that call `Stage.expire_lease`."""
 
 _NO_KEY = Idempotency()
+
+
+def claimant(worker: str = "w1", lease_ms: int = LEASE_MS) -> Claimant:
+    """A worker that serves every agent of the tests."""
+    return Claimant(worker, AGENTS, lease_ms)
 
 
 @dataclass
@@ -104,14 +112,14 @@ class Stage:
 
     async def claim(self, owner: str = "o1", worker: str = "w1") -> Claimed:
         claimed = await leases.claim(
-            self.store, self.session, owner=owner, worker=worker, lease_ms=LEASE_MS
+            self.store, self.session, claimant(worker, LEASE_MS), owner=owner
         )
         assert isinstance(claimed, Claimed), claimed
         return claimed
 
     async def start(self, lease: Lease, item: InboxItem) -> bool:
         event = self.event("turn.started", item.target)
-        return await turns.start(self.store, lease, item, [event]) is not None
+        return await turns.start(self.store, lease, item, [event])
 
     async def running(self, owner: str = "o1") -> tuple[Lease, str]:
         """Put an input, claim the session and start the turn."""

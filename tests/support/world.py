@@ -20,7 +20,7 @@ from bursar.store.scripts import inputs, leases, sessions
 from bursar.store.scripts.leases import Ring
 from bursar.store.store import Store
 from bursar.turns import ENDED
-from support.stage import LEASE_MS, Stage
+from support.stage import LEASE_MS, Stage, claimant
 
 __all__ = ["Hand", "World", "check_log", "check_world", "turn_states"]
 
@@ -73,7 +73,7 @@ class World:
         stage = self.stages[which]
         lease_until = int(await stage.field("lease_until_ms"))
         claimed = await leases.claim(
-            self.store, stage.session, owner=f"o{next(self.owners)}", worker="w", lease_ms=LEASE_MS
+            self.store, stage.session, claimant("w", LEASE_MS), owner=f"o{next(self.owners)}"
         )
         if isinstance(claimed, ClaimRefused):
             return None

@@ -14,6 +14,7 @@ from bursar.store.scripts import leases
 from bursar.store.scripts.budgets import HoldWish, Path, reserve
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
+from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
 
@@ -90,7 +91,7 @@ async def test_a_forgotten_hold_ends_by_itself(
     session = await place.session("worker")
     tid = await place.put(session)
     keys = sessions.locate(place.store, WORKSPACE, session.id)
-    claimed = await leases.claim(place.store, keys, owner="o", worker="w", lease_ms=60_000)
+    claimed = await leases.claim(place.store, keys, claimant("w", 60_000), owner="o")
     assert isinstance(claimed, Claimed)
     wish = HoldWish(
         hold_id=f"{session.id}/{tid}/1/1",

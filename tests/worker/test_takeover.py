@@ -21,6 +21,7 @@ from bursar.store.scripts.budgets import HoldWish, Path, reserve
 from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import Tool, tool
+from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
 runs: list[str] = []
@@ -69,7 +70,7 @@ class DeadWorker:
     @classmethod
     async def take(cls, place: Site, session: SessionView, turn: str) -> "DeadWorker":
         keys = sessions.locate(place.store, WORKSPACE, session.id)
-        claimed = await leases.claim(place.store, keys, owner="dead", worker="dead", lease_ms=1)
+        claimed = await leases.claim(place.store, keys, claimant("dead", 1), owner="dead")
         assert isinstance(claimed, Claimed)
         dead = cls(place.store, session, claimed.lease, turn)
         for item in claimed.inbox:
@@ -204,9 +205,7 @@ async def test_a_stale_worker_stops_when_another_has_taken_over(place: Site) -> 
         await place.seen(session, "tool.started")
         keys = sessions.locate(place.store, WORKSPACE, session.id)
         await place.store.redis.call("HSET", keys.hash, "lease_until_ms", 1)
-        thief = await leases.claim(
-            place.store, keys, owner="thief", worker="thief", lease_ms=60_000
-        )
+        thief = await leases.claim(place.store, keys, claimant("thief", 60_000), owner="thief")
         assert isinstance(thief, Claimed)
         before = await place.kinds(session)
         slow.set()

@@ -15,6 +15,7 @@ from bursar.messages import AssistantMessage
 from bursar.store.scripts import leases, turns
 from bursar.store.store import Store
 from bursar_worker.writer import SessionWriter
+from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, working
 
 
@@ -29,7 +30,7 @@ async def claimed_session(place: Site, registry: Any) -> Claimed:
     session = await place.session("echo")
     await place.put(session)
     keys = sessions.locate(place.store, WORKSPACE, session.id)
-    claimed = await leases.claim(place.store, keys, owner="o", worker="w", lease_ms=60_000)
+    claimed = await leases.claim(place.store, keys, claimant("w", 60_000), owner="o")
     assert isinstance(claimed, Claimed)
     return claimed
 

@@ -8,8 +8,10 @@ from bursar.clock import monotonic_s
 from bursar.errors import StoreUnavailable
 from bursar.ids import new_secret
 from bursar.leases import Claimed, ClaimRefused
+from bursar.queue import Bell
 from bursar.store.keys import SessionKeys, parse_ref
 from bursar.store.scripts import leases
+from bursar.store.scripts.leases import Claimant
 from bursar_worker.drive import Drive
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.kit import Kit
@@ -33,10 +35,11 @@ class Dispatcher:
         self._drives: dict[str, Drive] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claiming: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, None] = {}
+        self._waiting: dict[str, Bell] = {}
         """Bells that came in although all slots are taken, in order."""
         self._again: set[str] = set()
         self._draining = False
+        self._claimant = Claimant(kit.worker_id, tuple(sorted(kit.agents)), kit.settings.lease_ms)
 
     @property
     def busy(self) -> int:
@@ -47,11 +50,12 @@ class Dispatcher:
         taken = self.busy + len(self._waiting)
         return 0 if self._draining else max(0, self._kit.settings.slots - taken)
 
-    def hear(self, ref: str) -> None:
+    def hear(self, bell: Bell) -> None:
         """Answer a bell: now, or as soon as a slot is free.
 
         A session that is gone, idle, held or blocked needs nothing: whoever changes that rings.
         """
+        ref = bell.ref
         if ref in self._drives:
             # It may be on its way out already; then the session is claimed anew after it.
             self._again.add(ref)
@@ -59,11 +63,11 @@ class Dispatcher:
         elif ref in self._claiming:
             return
         elif self._draining or self.busy >= self._kit.settings.slots:
-            self._waiting[ref] = None
+            self._waiting[ref] = bell
         else:
             # A claim that is under way must be heard to its end, else the session would stay leased
             # to nobody: so it is a task of its own that nothing cancels.
-            claiming = asyncio.get_running_loop().create_task(self._claim(ref))
+            claiming = asyncio.get_running_loop().create_task(self._claim(bell))
             self._claiming[ref] = claiming
             claiming.add_done_callback(lambda done: self._claimed(ref, done))
 
@@ -79,16 +83,12 @@ class Dispatcher:
     def _next(self) -> None:
         """A slot may be free: give it to a bell that waits here, or ask for another."""
         if self._waiting and not self._draining and self.busy < self._kit.settings.slots:
-            ref = next(iter(self._waiting))
-            del self._waiting[ref]
-            self.hear(ref)
+            self.hear(self._waiting.pop(next(iter(self._waiting))))
         self.on_room()
 
-    async def _claim(self, ref: str) -> None:
-        kit = self._kit
-        workspace, sid = parse_ref(ref)
-        session = SessionKeys(kit.store.workspace(workspace), sid)
-        claimed = await self._try_to_claim(session)
+    async def _claim(self, bell: Bell) -> None:
+        kit, ref = self._kit, bell.ref
+        claimed = await self._try_to_claim(bell)
         if not isinstance(claimed, Claimed):
             logger.debug("%s: not claimed, it is %s %s", ref, claimed.status, claimed.detail)
             return
@@ -97,26 +97,17 @@ class Dispatcher:
             if ring is not None:
                 await kit.bells.ring(ring)
             return
-        agent = kit.agents.get(claimed.fields["agent"])
-        if agent is None:
-            logger.warning("%s: this worker has no agent %s", ref, claimed.fields["agent"])
-            # Not rung: a bell would come straight back here. The sweeper rings where it is served.
-            await leases.release(kit.store, claimed.lease)
-            return
-        self._start(ref, Drive(kit, agent, claimed))
+        self._start(ref, Drive(kit, kit.agents[claimed.fields["agent"]], claimed))
 
-    async def _try_to_claim(self, session: SessionKeys) -> Claimed | ClaimRefused:
+    async def _try_to_claim(self, bell: Bell) -> Claimed | ClaimRefused:
         """Claim, and claim again with the same owner if the reply was lost: it may be ours."""
         kit, owner = self._kit, new_secret()
+        session = self._session(bell.ref)
         deadline = monotonic_s() + kit.settings.lease_ms / 1000
         while True:
             try:
                 return await leases.claim(
-                    kit.store,
-                    session,
-                    owner=owner,
-                    worker=kit.worker_id,
-                    lease_ms=kit.settings.lease_ms,
+                    kit.store, session, self._claimant, owner=owner, item=bell.item
                 )
             except StoreUnavailable:
                 if monotonic_s() > deadline:
@@ -143,8 +134,12 @@ class Dispatcher:
         del self._drives[ref], self._tasks[ref]
         if ref in self._again:
             self._again.discard(ref)
-            self._waiting[ref] = None
+            self._waiting[ref] = Bell(ref)
         self._next()
+
+    def _session(self, ref: str) -> SessionKeys:
+        workspace, sid = parse_ref(ref)
+        return self._kit.store.workspace(workspace).session(sid)
 
     def poke(self, ref: str) -> None:
         """A gateway says that a session that we drive has news."""
@@ -169,8 +164,6 @@ class Dispatcher:
     async def _pass_on(self) -> None:
         """Bells that waited here for a slot are rung again: others have one, and now."""
         for ref in self._waiting:
-            workspace, sid = parse_ref(ref)
-            session = SessionKeys(self._kit.store.workspace(workspace), sid)
-            ring = await leases.ring_of(self._kit.store, session)
+            ring = await leases.ring_of(self._kit.store, self._session(ref))
             if ring is not None:
                 await self._kit.bells.ring(ring)

@@ -141,10 +141,10 @@ class Drive:
     async def _start(self, item: InboxItem) -> TurnRun | None:
         span = Span(self._session.id, item.target)
         event = span.event("turn.started", agent=self._agent.name, worker=self._kit.worker_id)
-        message = await self._writer.write(
+        started = await self._writer.write(
             lambda: scripts.start(self._kit.store, self.lease, item, [event])
         )
-        return None if message is None else await self._loaded(item.target, {})
+        return await self._loaded(item.target, {}) if started else None
 
     async def _attend(self, turn: TurnRun) -> "Ending":
         """Run the turn's work as a task and react to what happens meanwhile."""

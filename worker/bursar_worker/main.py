@@ -18,9 +18,9 @@ from bursar.errors import BursarError, InvalidInput, ModelError, StoreUnavailabl
 from bursar.gate.pipeline import Gate
 from bursar.ids import new_id
 from bursar.queue import (
+    Bell,
     Bells,
     arq_pool,
-    bell_ref,
     connect_queue,
     decode_job,
     encode_job,
@@ -133,7 +133,7 @@ class WorkerProcess:
 
 async def _drive(ctx: dict[Any, Any], ref: str) -> None:
     """The arq job "this session is ready": how a bell of a plain arq producer gets here."""
-    ctx["dispatcher"].hear(ref)
+    ctx["dispatcher"].hear(Bell(ref))
 
 
 def _queue_worker(
@@ -145,7 +145,7 @@ def _queue_worker(
         queues=(interactive, background),
         client=client,
         bells=BlockingList(settings.resolved_queue_url(), timeout_s=settings.redis_timeout_s),
-        on_bell=lambda job_id: dispatcher.hear(bell_ref(job_id)),
+        on_bell=lambda job_id: dispatcher.hear(Bell.parse(job_id)),
         room=dispatcher.room,
         redis_pool=arq_pool(settings, max_connections=4),
         handle_signals=False,

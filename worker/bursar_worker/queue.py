@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from bursar.errors import StoreUnavailable
 from bursar.store.blocking import BlockingList
+from bursar.store.codec import text
 from bursar.store.redis import RedisClient
 from bursar.store.scripts.queue import BELL, QueuedJob, claim_jobs, doorbell
 
@@ -24,6 +25,7 @@ __all__ = ["QueueWorker"]
 
 _WAIT_S = 1.0  # how long a lost token, or a job of a plain arq producer, may stay unseen
 _BACKOFF_S = (0.1, 2.0)
+_SETTLE_S = 0.002  # a claim after a token waits for so long: what came with it is taken at once
 _FAVOUR_EVERY = 4  # of so many claims one serves the other queue first, so that it is not starved
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class QueueWorker(Worker):
     ) -> None:
         super().__init__(functions, queue_name=queues[0], poll_delay=0, **options)
         self._queues = queues
+        self._doorbells = [doorbell(name) for name in queues]
         self._client = client
         self._bells = bells
         self._on_bell = on_bell
@@ -63,6 +66,7 @@ class QueueWorker(Worker):
         self._made_room = asyncio.Event()
         self._claimed: dict[str, QueuedJob] = {}
         self._claims = 0
+        self._heard = ""
         self._backoff_s = _BACKOFF_S[0]
 
     def made_room(self) -> None:
@@ -91,13 +95,15 @@ class QueueWorker(Worker):
         if self.burst and self.max_burst_jobs >= 0:
             room = min(room, self.max_burst_jobs - self._jobs_started())
         self._made_room.clear()
-        if room <= 0:
+        if room <= 0 and not self._heard:
             return _WAIT_S
         self._claims += 1
+        heard, self._heard = self._heard, ""
         claimed = await claim_jobs(
             self._client,
             self._queues,
-            room=room,
+            heard=heard,
+            room=max(room, 0),
             favour=int(self._claims % _FAVOUR_EVERY == 0),
             in_progress_ms=int(self.in_progress_timeout_s * 1000),
         )
@@ -140,7 +146,12 @@ class QueueWorker(Worker):
                 await asyncio.wait(self.tasks.values(), timeout=0.05)
         elif room > 0:
             # Redis takes 0 for "for ever".
-            await self._bells.pop([doorbell(name) for name in self._queues], max(wait_s, 0.001))
+            token = await self._bells.pop(self._doorbells, max(wait_s, 0.001))
+            if token and self._on_bell is not None and token[1].startswith(BELL.encode()):
+                # The claim, which would name it too, must not get in its way.
+                self._heard = text(token[1])
+                self._on_bell(self._heard)
+                await asyncio.sleep(_SETTLE_S)
         else:
             try:
                 async with asyncio.timeout(wait_s):

@@ -12,7 +12,7 @@ from bursar.errors import NotFound
 from bursar.sessions import locate
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import problems
-from bursar_gateway.opening import StreamOpener
+from bursar_gateway.opening import open_stream
 from bursar_gateway.requests import JsonRequest
 from bursar_gateway.stream import StreamResponse, Watched
 
@@ -36,7 +36,6 @@ LastEventId = Annotated[
 async def session_events(
     request: JsonRequest,
     gateway: NamedDependency[Gateway],
-    streams: NamedDependency[StreamOpener],
     ws: FromPath[str],
     sid: FromPath[str],
     turn: FromQuery[str] = "",
@@ -52,7 +51,7 @@ async def session_events(
     if turn and (await turns.get(gateway.store, ws, turn)).session != sid:
         raise NotFound("no such turn in this session", code="turn_not_found")
     watched = Watched(session, turn)
-    return StreamResponse(await streams.open(request, watched, last_event_id or after))
+    return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 
 @get(
@@ -64,7 +63,6 @@ async def session_events(
 async def turn_events(
     request: JsonRequest,
     gateway: NamedDependency[Gateway],
-    streams: NamedDependency[StreamOpener],
     ws: FromPath[str],
     tid: FromPath[str],
     after: FromQuery[str] = "",
@@ -73,7 +71,7 @@ async def turn_events(
     """Events of one turn, to its terminal event; also long after it has ended."""
     turn = await turns.get(gateway.store, ws, tid)
     watched = Watched(locate(gateway.store, ws, turn.session), tid)
-    return StreamResponse(await streams.open(request, watched, last_event_id or after))
+    return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 
 HANDLERS: list[ControllerRouterHandler] = [session_events, turn_events]

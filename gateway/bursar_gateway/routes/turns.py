@@ -17,7 +17,7 @@ from bursar_gateway.bodies import NewTurn, TurnAccepted
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.idempotency import IdempotencyKey, idempotency
 from bursar_gateway.openapi import body, problems
-from bursar_gateway.opening import StreamOpener
+from bursar_gateway.opening import build_stream
 from bursar_gateway.requests import JsonRequest
 from bursar_gateway.stream import StreamResponse, Watched
 
@@ -35,7 +35,6 @@ _ONE = "/workspaces/{ws:str}/turns/{tid:str}"
 async def create_turn(
     request: JsonRequest,
     gateway: NamedDependency[Gateway],
-    streams: NamedDependency[StreamOpener],
     ws: FromPath[str],
     sid: FromPath[str],
     data: Annotated[NewTurn, body({"input": "Summarise the reports."})],
@@ -51,7 +50,7 @@ async def create_turn(
         once = await idempotency(request, idempotency_key, route="turns")
     message = UserMessage(data.input, custom=data.custom)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(request, gateway, streams, ws, sid, message, once)
+        return await _stream(request, gateway, ws, sid, message, once)
     accepted = await gateway.inputs.put(ws, sid, message, once)
     status_url = _url(ws, accepted.turn)
     return Response(
@@ -63,7 +62,6 @@ async def create_turn(
 async def _stream(
     request: JsonRequest,
     gateway: Gateway,
-    streams: StreamOpener,
     ws: str,
     sid: str,
     message: UserMessage,
@@ -80,7 +78,8 @@ async def _stream(
     repeat = accepted.outcome == "repeat"
     subscription.start(max(accepted.seq - 1, 0), behind=repeat)
     location = _url(ws, accepted.turn)
-    stream = streams.build(
+    stream = build_stream(
+        gateway,
         request,
         subscription,
         Watched(session, accepted.turn),

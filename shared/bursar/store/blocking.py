@@ -10,7 +10,7 @@ from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from bursar.store.codec import text
-from bursar.store.redis import connection_pool, store_error
+from bursar.store.link import connection_pool, store_error
 
 __all__ = ["BlockingList"]
 

@@ -9,7 +9,7 @@ from bursar.ids import new_secret
 from bursar.settings import Settings
 from bursar.store.codec import text
 from bursar.store.keys import GlobalKeys
-from bursar.store.redis import RedisClient, gathering_client
+from bursar.store.redis import RedisClient, connect
 from bursar.store.scripts.loader import LUA, Script
 from bursar.store.store import Store
 
@@ -22,7 +22,7 @@ _INSTALL_OPEN = Script("install_open")
 logger = logging.getLogger(__name__)
 
 
-async def open_store(settings: Settings, *, max_connections: int = 32) -> Store:
+async def open_store(settings: Settings) -> Store:
     """Connect, check the server, load all scripts, and record or compare the installation.
 
     Raises:
@@ -30,12 +30,7 @@ async def open_store(settings: Settings, *, max_connections: int = 32) -> Store:
         StoreUnfit: too old, a volatile eviction policy, or another installation's data.
 
     """
-    client = gathering_client(
-        settings.redis_url,
-        timeout_s=settings.redis_timeout_s,
-        max_connections=max_connections,
-        lanes=settings.redis_lanes,
-    )
+    client = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     try:
         await check_server(client, settings)
         await asyncio.gather(

@@ -9,7 +9,7 @@ from bursar.embedded import EmbeddedServer, free_port
 from bursar.errors import StoreUnavailable, StoreUnfit
 from bursar.settings import Settings
 from bursar.store.opening import check_server, open_store, redacted
-from bursar.store.redis import RedisClient, connect
+from bursar.store.redis import connect
 
 GOOD = {
     "redis_version": "7.2.4",
@@ -82,7 +82,7 @@ async def test_an_absent_server_is_unavailable() -> None:
 
 
 async def test_a_real_server_that_evicts_is_refused(redis_server: EmbeddedServer) -> None:
-    client = RedisClient(connect(redis_server.url, timeout_s=3, max_connections=2))
+    client = connect(redis_server.url, timeout_s=3)
     await client.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(StoreUnfit, match="allkeys-lru"):
@@ -93,7 +93,7 @@ async def test_a_real_server_that_evicts_is_refused(redis_server: EmbeddedServer
 
 
 async def test_another_number_of_shards_is_refused(redis_server: EmbeddedServer) -> None:
-    client = RedisClient(connect(redis_server.url, timeout_s=3, max_connections=2))
+    client = connect(redis_server.url, timeout_s=3)
     await client.call("FLUSHALL")
     store = await open_store(Settings(redis_url=redis_server.url, shards=4))
     try:

@@ -1,20 +1,32 @@
--- Takes the right to drive one session and reads all that its driver needs to go on.
+-- Takes the right to drive one session and reads all that its driver needs to go on. If the bell said
+-- which turn it is about, and that is the next one, the turn begins here and now.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox effects leases ready
---       workspace blocked_paused blocked_cap blocked
--- ARGV: sid ref owner worker lease_ms
+--       workspace blocked_paused blocked_cap blocked turn messages
+-- ARGV: sid ref owner worker lease_ms take_over item tid event log_max n agent*
+--       take_over: whether a lease that ran out may be taken; agents that the worker serves; item, tid and event (without its agent) empty for no turn
 -- Returns {'ok', epoch, takeover, {session fields}, {inbox items}, {effects}} |
---   {'gone'} | {'held', worker} | {'idle'} | {'blocked', why}
+--   {'gone'} | {'held', worker} | {'idle'} | {'unserved', agent} | {'blocked', why}
 -- A claim of the same owner again (lost reply) answers as the first did.
 -- include: clock
 -- include: args
 -- include: state
+-- include: start
+-- include: events
 -- include: lease
 local inbox, effects, leases, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local blocked_paused, blocked_cap, blocked = KEYS[15], KEYS[16], KEYS[17]
+local turn, messages = KEYS[18], KEYS[19]
 local sid, ref, owner, worker, lease_ms = take(), take(), take(), take(), tonumber(take())
+local may_take_over, item, tid, event, log_max, agents = take(), take(), take(), take(), take(), take_list(1)
+local function serves(agent)
+  for _, each in ipairs(agents) do
+    if each == agent then return true end
+  end
+  return false
+end
 
 local s = redis.call('HMGET', session, 'id', 'state', 'owner', 'lease_until_ms', 'worker', 'epoch',
-  'inbox_seq', 'seen_seq', 'takeover')
+  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn')
 if not s[1] then
   redis.call('ZREM', ready, ref)
   redis.call('ZREM', leases, ref)
@@ -35,6 +47,9 @@ if not again then
     redis.call('ZREM', ready, ref)
     return {'idle'}
   end
+  if takeover and may_take_over ~= '1' then return {'held', s[5]} end
+  -- It stays ready: the sweeper rings where the agent is served.
+  if not serves(s[10]) then return {'unserved', s[10]} end
   local caps = redis.call('HMGET', workspace, 'paused', 'max_running')
   local why, list
   if caps[1] == '1' then
@@ -60,6 +75,13 @@ if not again then
   redis.call('ZADD', leases, now + lease_ms, ref)
   redis.call('ZREM', ready, ref)
   set_state(sid, state, 'running', now)
+  if tid ~= '' and s[11] == '' and redis.call('LINDEX', inbox, 0) == item then
+    local t = redis.call('HMGET', turn, 'state', 'input')
+    if t[1] == 'queued' then
+      begin_turn(inbox, turn, messages, item, tid, t[2], now)
+      emit(session, events, log_max, now, {'turn.started', extend(event, '"agent":"' .. s[10] .. '"')})
+    end
+  end
 end
 return {'ok', redis.call('HGET', session, 'epoch'), takeover and '1' or '0',
   redis.call('HGETALL', session), redis.call('LRANGE', inbox, 0, -1), redis.call('HGETALL', effects)}

@@ -4,14 +4,15 @@
 -- The keys of jobs are built here, because only the queues know which jobs are due: they have a
 -- database of their own that is no Cluster.
 -- KEYS: urgent urgent_doorbell other other_doorbell
--- ARGV: room favour in_progress_ms bell_prefix job_prefix in_progress_prefix
+-- ARGV: heard room favour in_progress_ms bell_prefix job_prefix in_progress_prefix
+-- `heard` is a bell that came with a token and is being answered already, or empty.
 -- `favour` jobs come from the other queue first, if it has so many; then the urgent one is served.
 -- Returns {'ok', {urgent job_id, score, …}, {other job_id, score, …}, next_ms}: next_ms until the
 -- next job is due, or -1.
 -- include: clock
 local urgent, urgent_doorbell, other, other_doorbell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local room, favour, in_progress_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local bell_prefix, job_prefix, in_progress_prefix = ARGV[4], ARGV[5], ARGV[6]
+local heard, room, favour, in_progress_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local bell_prefix, job_prefix, in_progress_prefix = ARGV[5], ARGV[6], ARGV[7]
 local extra = 100  -- jobs in progress at the head that a claim looks past
 local function claim(queue, taken, limit)
   if limit <= 0 then return end
@@ -22,7 +23,7 @@ local function claim(queue, taken, limit)
       redis.call('ZREM', queue, id)
       redis.call('DEL', job_prefix .. id)
     elseif redis.call('SET', in_progress_prefix .. id, 1, 'PX', in_progress_ms, 'NX') then
-      redis.call('ZADD', queue, now + in_progress_ms, id)
+      redis.call('ZADD', queue, now + tonumber(in_progress_ms), id)
     else
       mine = false
     end
@@ -36,11 +37,15 @@ end
 local function pass_on(queue, doorbell)
   local score = tonumber(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2])
   if score and score <= now and room == 0 then
-    if redis.call('LLEN', doorbell) == 0 then redis.call('LPUSH', doorbell, 1) end
+    if redis.call('LLEN', doorbell) == 0 then redis.call('LPUSH', doorbell, '') end
   else
     redis.call('DEL', doorbell)
   end
   return score and score > now and score - now or -1
+end
+if heard ~= '' then
+  if redis.call('ZREM', urgent, heard) == 0 then redis.call('ZREM', other, heard) end
+  redis.call('DEL', job_prefix .. heard)
 end
 local urgent_jobs, other_jobs = {}, {}
 claim(other, other_jobs, math.min(favour, room))

@@ -12,6 +12,7 @@ from bursar.store.store import Store
 
 __all__ = [
     "RENEW",
+    "Claimant",
     "Ring",
     "claim",
     "fire_timer",
@@ -42,13 +43,35 @@ class Ring(msgspec.Struct, frozen=True):
     priority: str
     epoch: int
     inbox_seq: int
+    turn: str = ""
+    """The queued turn that made it ready, if that is what did."""
     again: str = ""
 
 
+class Claimant(msgspec.Struct, frozen=True):
+    """Who wants to drive: a worker that serves ``agents``."""
+
+    worker: str
+    agents: tuple[str, ...]
+    lease_ms: int
+
+
 async def claim(
-    store: Store, session: SessionKeys, *, owner: str, worker: str, lease_ms: int
+    store: Store,
+    session: SessionKeys,
+    claimant: Claimant,
+    *,
+    owner: str,
+    item: InboxItem | None = None,
+    take_over: bool = True,
 ) -> Claimed | ClaimRefused:
-    """Try to become the one who drives ``session``. Safe to repeat with the same ``owner``."""
+    """Try to become the one who drives ``session``. Safe to repeat with the same ``owner``.
+
+    Args:
+        item: the input that the bell was about; if it is the next, its turn begins with the claim.
+        take_over: whether a lease that ran out may be taken from its owner.
+
+    """
     ws = session.workspace
     shard = ws.shard
     keys = [
@@ -61,8 +84,25 @@ async def claim(
         shard.blocked_paused(ws.id),
         shard.blocked_cap(ws.id),
         shard.blocked,
+        ws.turn(item.target if item else ""),
+        session.messages,
     ]
-    reply = await store.run(_CLAIM, keys, [session.id, session.ref, owner, worker, lease_ms])
+    span = Span(session.id, item.target if item else "")
+    args = [
+        session.id,
+        session.ref,
+        owner,
+        claimant.worker,
+        claimant.lease_ms,
+        int(take_over),
+        item.raw if item else "",
+        span.turn,
+        span.event("turn.started", worker=claimant.worker).body,
+        store.settings.event_log_max,
+        len(claimant.agents),
+        *claimant.agents,
+    ]
+    reply = await store.run(_CLAIM, keys, args)
     if reply[0] != "ok":
         return ClaimRefused(reply[0], text(reply[1]) if len(reply) > 1 else "")
     return Claimed(
@@ -141,7 +181,7 @@ async def ring_of(store: Store, session: SessionKeys) -> Ring | None:
     if reply[0] is None:
         return None
     agent, priority, epoch, inbox_seq, again = map(text, reply)
-    return Ring(session, agent, priority, int(epoch), int(inbox_seq), f"passed-{again}")
+    return Ring(session, agent, priority, int(epoch), int(inbox_seq), again=f"passed-{again}")
 
 
 async def unblock(store: Store, session: SessionKeys, *, why: str, list_key: str) -> Ring | None:
@@ -174,4 +214,4 @@ def _ring(session: SessionKeys, reply: list[object]) -> Ring | None:
     if reply[0] != "ring":
         return None
     agent, priority, epoch, inbox_seq, *again = map(text, reply[1:])
-    return Ring(session, agent, priority, int(epoch), int(inbox_seq), *again)
+    return Ring(session, agent, priority, int(epoch), int(inbox_seq), again="".join(again))

@@ -34,7 +34,7 @@ class ClaimedJobs(msgspec.Struct, frozen=True):
 
 
 def doorbell(queue: str) -> str:
-    """List with a token while a queue has jobs that nobody was woken for."""
+    """List with a token while a queue has jobs that nobody was woken for: one's id, or nothing."""
     return f"{queue}:doorbell"
 
 
@@ -48,19 +48,26 @@ async def put_job(
 
 
 async def claim_jobs(
-    redis: RedisClient, queues: Sequence[str], *, room: int, favour: int, in_progress_ms: int
+    redis: RedisClient,
+    queues: Sequence[str],
+    *,
+    heard: str = "",
+    room: int,
+    favour: int,
+    in_progress_ms: int,
 ) -> ClaimedJobs:
     """Take up to ``room`` due jobs.
 
     Args:
         queues: the urgent one and the other one.
+        heard: a bell that came with a token and is being answered: it only leaves the queue.
         favour: so many jobs of the other one go before the urgent ones.
         in_progress_ms: after which a job that did not end is due again; bells are not.
 
     """
     urgent, other = queues
     keys = [urgent, doorbell(urgent), other, doorbell(other)]
-    args = [room, favour, in_progress_ms, BELL, job_key_prefix, in_progress_key_prefix]
+    args = [heard, room, favour, in_progress_ms, BELL, job_key_prefix, in_progress_key_prefix]
     reply = await redis.run(_CLAIM, keys, args)
     jobs = [
         QueuedJob(text(part[i]), queue, int(float(part[i + 1])))

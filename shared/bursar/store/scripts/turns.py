@@ -12,7 +12,7 @@ import msgspec
 from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
-from bursar.store.codec import decode_message, encode_message, pairs, text
+from bursar.store.codec import encode_message, pairs, text
 from bursar.store.scripts.budgets import HoldRef
 from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
@@ -97,10 +97,8 @@ async def _write(
     return reply
 
 
-async def start(
-    store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]
-) -> Message | None:
-    """Begin the turn of an input item; returns the input. None: it was cancelled and is gone."""
+async def start(store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]) -> bool:
+    """Begin the turn of an input item. False if it was cancelled meanwhile; it is gone then."""
     session = lease.session
     turn = session.workspace.turn(item.target)
     args = [
@@ -111,7 +109,7 @@ async def start(
     ]
     keys = [*session.stateful, session.inbox, turn, session.messages]
     reply = await _write(store, lease, _START, keys, args)
-    return None if reply[0] == "not_queued" else decode_message(reply[2])
+    return bool(reply[0] != "not_queued")
 
 
 async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> int:
