@@ -11,6 +11,7 @@ from bursar.sessions import SessionSpec
 __all__ = [
     "Added",
     "Health",
+    "Kill",
     "LimitChange",
     "NewKey",
     "NewMessage",
@@ -22,6 +23,7 @@ __all__ = [
     "SessionEnd",
     "SessionPatch",
     "TurnAccepted",
+    "TurnCancel",
     "WorkspacePatch",
 ]
 
@@ -38,6 +40,7 @@ class NewWorkspace(_Body, frozen=True):
     warn_percent: int | None = None
     max_running: int | None = None
     max_sessions: int | None = None
+    max_queued: int | None = None
 
 
 class WorkspacePatch(_Body, frozen=True):
@@ -46,10 +49,17 @@ class WorkspacePatch(_Body, frozen=True):
     paused: bool | UnsetType = UNSET
     max_running: int | UnsetType | None = UNSET
     max_sessions: int | UnsetType | None = UNSET
+    max_queued: int | UnsetType = UNSET
 
     def changes(self) -> dict[str, int | bool | None]:
         given = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: value for name, value in given.items() if value is not UNSET}
+
+
+class Kill(_Body, frozen=True):
+    """``reason`` stands in every turn that is cancelled."""
+
+    reason: str = "the workspace was stopped"
 
 
 class NewSession(SessionSpec, frozen=True, forbid_unknown_fields=True):
@@ -74,19 +84,33 @@ class NewMessage(_Body, frozen=True):
 
 
 class NewTurn(_Body, frozen=True):
-    """``custom`` is kept with the message and given to the agent's tools, unread."""
+    """``custom`` is kept with the message and given to the agent's tools, unread.
+
+    ``if_busy`` says what to do when a turn is under way: wait in line (``enqueue``), refuse
+    (``reject``), cancel that turn and wait in line (``interrupt``), or join it at its next step
+    (``inject``).
+    """
 
     input: str
     custom: dict[str, Any] = {}
+    if_busy: Literal["enqueue", "reject", "interrupt", "inject"] = "enqueue"
+
+
+class TurnCancel(_Body, frozen=True):
+    reason: str = "cancelled on request"
 
 
 class TurnAccepted(msgspec.Struct, frozen=True):
-    """An input that is stored and will run. ``turn`` and ``session`` are ids."""
+    """An input that is stored and will run. ``turn`` and ``session`` are ids.
+
+    ``joined`` says that ``turn`` was under way before and takes the input in.
+    """
 
     turn: str
     session: str
     status_url: str
     events_url: str
+    joined: bool = False
 
 
 class LimitChange(_Body, frozen=True):

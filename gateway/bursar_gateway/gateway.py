@@ -11,6 +11,7 @@ from bursar.settings import GatewaySettings
 from bursar.store.opening import open_store
 from bursar.store.redis import RedisClient
 from bursar.store.store import Store
+from bursar_gateway.admission import Admission
 from bursar_gateway.hub import EventHub
 
 __all__ = ["Gateway", "open_gateway"]
@@ -24,6 +25,7 @@ class Gateway:
     registry: Registry
     inputs: Inputs
     keys: ApiKeys
+    admission: Admission
     hub: EventHub
     hub_task: asyncio.Task[None]
 
@@ -64,6 +66,7 @@ async def open_gateway(settings: GatewaySettings) -> Gateway:
         registry=registry,
         inputs=Inputs(store, registry, Bells(store, queue, registry)),
         keys=keys,
+        admission=Admission(store, settings),
         hub=hub,
         hub_task=asyncio.create_task(hub.run(), name="event-hub"),
     )

@@ -22,8 +22,10 @@ async def open_stream(
     Raises:
         NotFound: no such session.
         InvalidInput: the cursor is none.
+        LimitReached: too many streams are open.
 
     """
+    gateway.admission.admit_stream(request.user.id)
     after, reset = 0, ""
     if cursor:
         generation, after = parse_cursor(cursor)
@@ -59,7 +61,7 @@ def build_stream(
     fresh: bool,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> EventStream:
-    token = bearer(request)
+    token, key = bearer(request), request.user.id
     settings = gateway.settings
     return EventStream(
         gateway.hub,
@@ -68,6 +70,7 @@ def build_stream(
         watched,
         limits=Limits(settings.ping_every_s, settings.stream_send_timeout_s),
         recheck=lambda: gateway.keys.verify(token),
+        counted=lambda: gateway.admission.streaming(key),
         reset=reset,
         fresh=fresh,
         headers=headers,

@@ -63,7 +63,6 @@ _BY_STATUS = {
     413: ("body_too_large", "the body is larger than this gateway accepts"),
 }
 _RETRY_AFTER_S = 1
-_PASSES_BY_ITSELF = {"inbox_full", "workspace_full"}
 
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -168,8 +167,8 @@ def _of_bursar(error: BursarError, status: int) -> Problem:
     headers = {}
     if error.code == "unauthenticated":
         status, headers = 401, {"WWW-Authenticate": "Bearer"}
-    elif status == 503 or error.code in _PASSES_BY_ITSELF:
-        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+    elif status == 503 or "retry_after_s" in error.details:
+        headers = {"Retry-After": str(error.details.get("retry_after_s", _RETRY_AFTER_S))}
     detail = error.message
     if isinstance(error, StoreUnfit):
         logger.error("the store is unfit: %s", error)

@@ -7,6 +7,7 @@ cut off, and resumes with the id of the last event that it saw.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,7 @@ class EventStream:
         reset: why the client's cursor cannot be resumed; it is told so and starts anew.
         fresh: the client has no cursor, so events before the watched turn are no loss to it.
         recheck: raises `Denied` once the caller's key was revoked.
+        counted: entered while the stream is open.
 
     """
 
@@ -90,6 +92,7 @@ class EventStream:
         *,
         limits: Limits,
         recheck: Callable[[], Awaitable[object]],
+        counted: Callable[[], AbstractContextManager[None]],
         reset: str = "",
         fresh: bool = False,
         headers: list[tuple[bytes, bytes]] | None = None,
@@ -100,6 +103,7 @@ class EventStream:
         self._watched = watched
         self._limits = limits
         self._recheck = recheck
+        self._counted = counted
         self._rechecked_s = monotonic_s()
         self._generation = store.generation
         self._reset = reset
@@ -118,11 +122,12 @@ class EventStream:
         self._is_full = connection.get("is_full", self._is_full)
         watcher = asyncio.create_task(self._until_gone(receive))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-            start = self._render_reset(self._reset) if self._reset else b""
-            await self._send(send, _RETRY + start)
-            await self._run(send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            with self._counted():
+                await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                start = self._render_reset(self._reset) if self._reset else b""
+                await self._send(send, _RETRY + start)
+                await self._run(send)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             # Closing in good order would wait for a client that does not read.
             if "abort" in connection:

@@ -74,6 +74,8 @@ class Conflict(BursarError):
 
 
 class LimitReached(BursarError):
+    """``details`` may have ``retry_after_s``: when it is worth to try again."""
+
     default_code = "limit_reached"
 
 

@@ -5,7 +5,7 @@ import logging
 import msgspec
 
 from bursar import turns
-from bursar.errors import InvalidInput, StoreUnavailable
+from bursar.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from bursar.ids import new_id
 from bursar.leases import InboxItem
 from bursar.messages import UserMessage
@@ -15,17 +15,20 @@ from bursar.sessions import locate, read_facts
 from bursar.store.codec import encode_message, text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts import inputs, sessions
-from bursar.store.scripts.inputs import Accepted, Cancelled, Facts
+from bursar.store.scripts.inputs import IF_BUSY, Accepted, Busy, Cancelled, Facts
 from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.store import Store
 from bursar.turns import TurnView
 
-__all__ = ["Inputs"]
+__all__ = ["Inputs", "check_reason"]
 
 logger = logging.getLogger(__name__)
 
 _MAX_FACTS = 10_000
+_MAX_TRIES = 20  # of an input whose session keeps changing while it is put
+_MAX_REASON = 200
+_BY_REQUEST = "cancelled on request"
 
 
 class Inputs:
@@ -43,17 +46,27 @@ class Inputs:
         sid: str,
         message: UserMessage,
         idempotency: Idempotency = Idempotency(),  # noqa: B008  (frozen)
+        *,
+        if_busy: str = IF_BUSY[0],
     ) -> Accepted:
         """Accept an input; it is durable when this returns, and runs after those before it.
 
+        Args:
+            if_busy: what to do when a turn is under way: ``enqueue`` behind all that wait,
+                ``reject``, ``interrupt`` (cancel that turn, then as ``enqueue``), or ``inject``
+                (that turn takes it in at its next step).
+
         Raises:
             InvalidInput: empty or too large.
-            Conflict: the session has ended, or the Idempotency-Key came with another body.
-            LimitReached: the inbox is full.
+            Conflict: the session has ended or is busy, the workspace was stopped, or the
+                Idempotency-Key came with another body.
+            LimitReached: the inbox or the workspace's line is full.
 
         """
         if not message.text.strip():
             raise InvalidInput("expected some text", field="input")
+        if if_busy not in IF_BUSY:
+            raise InvalidInput(f"expected one of {', '.join(IF_BUSY)}", field="if_busy")
         session = locate(self._store, workspace, sid)
         tid = new_id("trn")
         payload = encode_message(msgspec.structs.replace(message, turn=tid))
@@ -62,9 +75,12 @@ class Inputs:
             raise InvalidInput(
                 f"expected at most {limit} bytes", field="input", code="input_too_large"
             )
-        while True:
+        busy = Busy(if_busy)
+        for _ in range(_MAX_TRIES):
             facts = await self._facts_of(session)
             entry = await self._registry.find(facts.agent)
+            if busy.needs_turn:
+                busy = Busy(if_busy, await self._turn_of(session))
             accepted = await inputs.put_input(
                 self._store,
                 session,
@@ -73,21 +89,43 @@ class Inputs:
                 payload=payload,
                 idempotency=idempotency,
                 no_worker=entry is None or not entry.live,
+                busy=busy,
             )
             if accepted is not None:
-                break
+                turn = "" if accepted.joined else accepted.turn
+                await self._wake(session, facts.agent, facts.priority, accepted, turn)
+                return accepted
             self._facts.pop(session.ref, None)
-        await self._wake(session, facts.agent, facts.priority, accepted, accepted.turn)
-        return accepted
+        raise Conflict("the session changes too fast, try again", code="session_changing")
 
-    async def cancel(self, workspace: str, tid: str) -> TurnView:
-        """Record a cancel, then signal it. A turn that has ended stays as it ended."""
+    async def cancel(self, workspace: str, tid: str, reason: str = _BY_REQUEST) -> TurnView:
+        """Record a cancel, then signal it. A turn that has ended stays as it ended.
+
+        Args:
+            reason: why, for people; stands in the turn and in its terminal event.
+
+        """
+        check_reason(reason)
         turn = await turns.get(self._store, workspace, tid)
-        session = locate(self._store, workspace, turn.session)
-        cancelled = await inputs.cancel_turn(self._store, session, tid)
+        await self._cancel(locate(self._store, workspace, turn.session), tid, reason)
+        return await turns.get(self._store, workspace, tid)
+
+    async def _cancel(self, session: SessionKeys, tid: str, reason: str) -> None:
+        cancelled = await inputs.cancel_turn(self._store, session, tid, reason)
         if cancelled.status == "asked":
             await self._wake(session, cancelled.agent, cancelled.priority, cancelled)
-        return await turns.get(self._store, workspace, tid)
+
+    async def cancel_session(self, session: SessionKeys, reason: str) -> None:
+        """Cancel all that a session has to do: what waits first, so that none of it starts."""
+        items = self._store.redis.call("LRANGE", session.inbox, 0, -1)
+        current = await self._turn_of(session)
+        waiting = [InboxItem.parse(item) for item in await items]
+        queued = [item.target for item in waiting if item.kind == "input"]
+        for tid in [*queued, *([current] if current else [])]:
+            try:
+                await self._cancel(session, tid, reason)
+            except NotFound:
+                logger.info("turn %s of %s is gone already", tid, session.ref)
 
     async def end(self, workspace: str, sid: str, *, force: bool = False) -> str:
         """End a session: ``ended``, or ``ending`` while accepted inputs are worked off.
@@ -100,14 +138,13 @@ class Inputs:
         outcome = await sessions.end_session(self._store, session)
         if not force or outcome != "ending":
             return outcome
-        items = self._store.redis.call("LRANGE", session.inbox, 0, -1)
-        current = text(await self._store.redis.call("HGET", session.hash, "turn"))
-        waiting = [InboxItem.parse(item) for item in await items]
-        queued = [item.target for item in waiting if item.kind == "input"]
-        for tid in [*queued, *([current] if current else [])]:
-            await self.cancel(workspace, tid)
+        await self.cancel_session(session, "the session was ended")
         state = await self._store.redis.call("HGET", session.hash, "state")
         return "ended" if text(state) == "ended" else "ending"
+
+    async def _turn_of(self, session: SessionKeys) -> str:
+        """The turn under way, if any."""
+        return text(await self._store.redis.call("HGET", session.hash, "turn"))
 
     async def _facts_of(self, session: SessionKeys) -> Facts:
         facts = self._facts.get(session.ref)
@@ -135,3 +172,10 @@ class Inputs:
         except StoreUnavailable as error:
             # What was accepted is durable; the sweeper and the heartbeat find it without a bell.
             logger.warning("nobody could be told of %s: %s", session.ref, error)
+
+
+def check_reason(reason: str) -> str:
+    """What a person gives as the reason of a cancel."""
+    if not 1 <= len(reason) <= _MAX_REASON or not reason.isprintable():
+        raise InvalidInput(f"expected 1-{_MAX_REASON} printable characters", field="reason")
+    return reason

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
 
     max_input_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_inbox: Annotated[int, Field(ge=1, le=10_000)] = 256
+    max_queued: Annotated[int, Field(ge=1)] = 10_000
+    """Queued turns a workspace, unless it has a cap of its own; one more is refused with 429."""
     event_log_max: Annotated[int, Field(ge=100)] = 10_000
     """Events kept a session; a client that comes back later than that gets a `gap`."""
     event_log_ttl_s: Seconds = 3600.0
@@ -108,10 +110,16 @@ class GatewaySettings(Settings):
     key_pepper: SecretStr | None = None
     """Secret that API keys are hashed with; unset means one made at the first start, in Redis."""
     allowed_hosts: list[str] = ["*"]
+    max_queued_total: Annotated[int, Field(ge=1)] = 100_000
+    """Queued turns of all workspaces together, counted each second; beyond that: 429."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
     ping_every_s: Seconds = 15.0
     stream_queue_events: Annotated[int, Field(ge=16)] = 256
     """Events buffered for one slow client; beyond that it is refilled from the log."""
+    max_streams: Annotated[int, Field(ge=1)] = 10_000
+    """Open event streams of one gateway."""
+    max_streams_a_key: Annotated[int, Field(ge=1)] = 1_000
+    """Open event streams of one API key on one gateway."""
     stream_send_timeout_s: Seconds = 30.0
 
 

@@ -43,10 +43,15 @@ async def get(store: Store, workspace: str, tid: str) -> TurnView:
     fields = await store.redis.call("HGETALL", ws.turn(check_id(tid, "turn")))
     if not fields:
         raise NotFound("no such turn in this workspace", code="turn_not_found")
-    values = {text(field): text(value) for field, value in fields.items() if field != b"input"}
+    values = {text(field): text(value) for field, value in fields.items() if not _is_payload(field)}
     if values["state"] in ENDED and "last_message" in values:
         values["output"] = await _output(store, ws.session(values["session"]), tid, values)
     return msgspec.convert(values, TurnView, strict=False)
+
+
+def _is_payload(field: bytes) -> bool:
+    """Whether a field of the turn's record holds an encoded input."""
+    return field == b"input" or field.startswith(b"injected:")
 
 
 async def _output(store: Store, session: SessionKeys, tid: str, values: dict[str, str]) -> str:

@@ -12,21 +12,33 @@ from bursar.store.keys import GlobalKeys
 from bursar.store.scripts.sessions import open_workspace
 from bursar.store.store import Store
 
-__all__ = ["WorkspaceView", "create", "ensure", "get", "list_workspaces", "read_stats", "update"]
+__all__ = [
+    "WorkspaceView",
+    "change",
+    "create",
+    "ensure",
+    "get",
+    "list_workspaces",
+    "read_stats",
+    "update",
+]
 
 
 class WorkspaceView(msgspec.Struct, frozen=True):
     """A workspace. Caps are None when there is none.
 
     ``max_running`` bounds sessions that hold a lease; more of them wait in line, which is no error.
-    ``max_sessions`` bounds live sessions; one more is refused.
+    ``max_sessions`` bounds live sessions and ``max_queued`` turns that wait for their start; one
+    more is refused. ``killed`` says that the kill switch was thrown.
     """
 
     id: str
     created_ms: int
     paused: bool
+    killed: bool
     max_running: int | None
     max_sessions: int | None
+    max_queued: int | None
     budget: AccountView
 
 
@@ -38,6 +50,7 @@ async def create(
     warn_percent: int | None = None,
     max_running: int | None = None,
     max_sessions: int | None = None,
+    max_queued: int | None = None,
 ) -> WorkspaceView:
     """Create a workspace. Without a limit its budget is unlimited: recorded, never refused.
 
@@ -46,7 +59,7 @@ async def create(
 
     """
     check_workspace(workspace)
-    caps = _caps(max_running=max_running, max_sessions=max_sessions)
+    caps = _caps(max_running=max_running, max_sessions=max_sessions, max_queued=max_queued)
     if warn_percent is not None and not 0 <= warn_percent <= 100:
         raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
     created = await open_workspace(
@@ -86,8 +99,10 @@ async def get(store: Store, workspace: str) -> WorkspaceView:
         id=values["id"],
         created_ms=int(values["created_ms"]),
         paused=values["paused"] == "1",
+        killed=values.get("killed") == "1",
         max_running=_cap(values["max_running"]),
         max_sessions=_cap(values["max_sessions"]),
+        max_queued=int(values["max_queued"]) if "max_queued" in values else None,
         budget=budget,
     )
 
@@ -95,21 +110,36 @@ async def get(store: Store, workspace: str) -> WorkspaceView:
 async def update(
     store: Store, workspace: str, changes: dict[str, int | bool | None]
 ) -> WorkspaceView:
-    """Change ``paused``, ``max_running`` or ``max_sessions`` (None: no cap).
+    """Change ``paused``, ``max_running``, ``max_sessions`` (None: no cap) or ``max_queued``.
 
     A paused workspace accepts inputs and starts nothing; running turns go on. What waited runs
     within a second after the pause ends.
+
+    Raises:
+        Conflict: it was killed (``workspace_killed``), so its pause cannot end.
+
     """
-    await get(store, workspace)
+    now = await get(store, workspace)
     settings: dict[str, Any] = {}
     for field, value in changes.items():
         if field == "paused":
+            if now.killed and not value:
+                raise Conflict("the workspace was stopped; revive it", code="workspace_killed")
             settings["paused"] = int(bool(value))
-        elif field not in {"max_running", "max_sessions"}:
-            raise InvalidInput("expected paused, max_running or max_sessions", field=field)
-        else:
+        elif field in {"max_running", "max_sessions"} and value is None:
+            settings[field] = "unlimited"
+        elif field in {"max_running", "max_sessions", "max_queued"}:
             settings |= _caps(**{field: value})
-            settings[field] = settings.get(field, "unlimited")
+            if value is None:
+                raise InvalidInput("expected an integer above 0", field=field)
+        else:
+            expected = "paused, max_running, max_sessions or max_queued"
+            raise InvalidInput(f"expected {expected}", field=field)
+    return await change(store, workspace, settings)
+
+
+async def change(store: Store, workspace: str, settings: dict[str, Any]) -> WorkspaceView:
+    """Write fields of a workspace that exists, as they are stored."""
     await open_workspace(
         store,
         workspace,

@@ -165,8 +165,8 @@ async def test_worker_takes_a_turn_from_its_bell_to_its_end(deployment: Deployme
     await stage.commit(
         claimed.lease, accepted.turn, turn_scripts.Commit(steps=1, hold=hold, actual_microusd=700)
     )
-    keys, args = leases.renew_command(claimed.lease, lease_ms=4000)
-    assert (await deployment.worker.run(leases.RENEW, keys, args))[0] == "ok"
+    keys, args = leases.renew_command([claimed.lease], lease_ms=4000)
+    assert (await deployment.worker.run(leases.RENEW, keys, args))[1] == [b"1"]
     assert await stage.park(claimed.lease, accepted.turn, seen_seq=claimed.inbox[0].seq)
 
     await deployment.inputs().cancel(deployment.workspace, accepted.turn)

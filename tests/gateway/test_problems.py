@@ -94,7 +94,8 @@ def test_details_are_members_and_cannot_replace_the_standard_ones() -> None:
 
 
 def test_retry_after_stands_only_where_waiting_helps() -> None:
-    assert describe(LimitReached("x", code="inbox_full")).headers == {"Retry-After": "1"}
+    full = LimitReached("x", code="inbox_full", retry_after_s=7)
+    assert describe(full).headers == {"Retry-After": "7"}
     assert describe(LimitReached("x", code="too_deep")).headers == {}
     assert describe(StoreUnavailable("x")).headers == {"Retry-After": "1"}
 

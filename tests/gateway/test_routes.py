@@ -38,7 +38,7 @@ async def test_workspaces_are_made_read_changed_and_counted(admin: httpx.AsyncCl
     assert (await admin.post("/v1/workspaces/acme/sessions", json={"agent": "echo"})).is_success
     full = await admin.post("/v1/workspaces/acme/sessions", json={"agent": "echo"})
     assert (full.status_code, full.json()["code"]) == (429, "workspace_full")
-    assert full.headers["retry-after"] == "1"
+    assert full.headers["retry-after"] == "5"
     assert (await admin.get("/v1/workspaces/acme/stats")).json()["sessions:live"] == 1
     assert (await admin.get("/v1/workspaces/nobody/stats")).status_code == 404
 

@@ -21,7 +21,12 @@ _BODIES: dict[str, object] = {
     "patch_workspace_budget": {"limit_microusd": 5_000_000},
     "patch_workspace": {"paused": True},
 }
-_ADMIN_ONLY = {"patch_workspace", "patch_workspace_budget"}
+_ADMIN_ONLY = {
+    "kill_workspace",
+    "patch_workspace",
+    "patch_workspace_budget",
+    "revive_workspace",
+}
 
 
 def _routes() -> list[tuple[str, str, str]]:

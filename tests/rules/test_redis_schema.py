@@ -34,11 +34,13 @@ async def _whole_life(store: Store) -> Stage:
         warning=stage.event("budget.warning", turn).body,
     )
     await stage.commit(lease, turn, commit)
-    await stage.put(idempotency=Idempotency("turns", "k:1", "f"))
-    await stage.park(lease, turn, seen_seq=2, wake_ms=60_000)
+    await stage.put(idempotency=Idempotency("turns", "k:1", "f"), if_busy="interrupt")
+    await stage.put("too", if_busy="inject")
+    await stage.park(lease, turn, seen_seq=4, wake_ms=60_000)
     other = stage.other("ses2")
     await other.open()
     await other.put(no_worker=True)
+    await sessions.kill_workspace(store, stage.ws, "enough")
     await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
     return stage
 

@@ -199,9 +199,20 @@ async def test_reading_and_dropping_inbox_items_is_fenced(stage: Stage) -> None:
 async def test_a_renewal_is_fenced_and_tells_of_news(stage: Stage) -> None:
     lease, _ = await stage.running()
     await stage.put("second")
-    keys, args = leases.renew_command(lease, lease_ms=5)
+    keys, args = leases.renew_command([lease], lease_ms=5)
     reply = await stage.store.run(leases.RENEW, keys, args)
-    assert [str(reply[0]), bytes(reply[1])] == ["ok", b"2"]
+    assert reply == ["ok", [b"2"]]
     async with unchanged(stage.store):
-        keys, args = leases.renew_command(replace(lease, owner="thief"), lease_ms=5)
-        assert (await stage.store.run(leases.RENEW, keys, args))[0] == "fenced"
+        keys, args = leases.renew_command([replace(lease, owner="thief")], lease_ms=5)
+        assert await stage.store.run(leases.RENEW, keys, args) == ["ok", [b"fenced"]]
+
+
+async def test_one_stale_lease_does_not_keep_the_others_of_a_beat(stage: Stage) -> None:
+    lease, _ = await stage.running()
+    other = stage.other("ses2")
+    await other.open()
+    second, _ = await other.running("o2")
+    stale = replace(lease, epoch=lease.epoch - 1)
+    keys, args = leases.renew_command([stale, second], lease_ms=5)
+    assert await stage.store.run(leases.RENEW, keys, args) == ["ok", [b"fenced", b"1"]]
+    assert int(await stage.field("lease_until_ms")) > int(await other.field("lease_until_ms"))

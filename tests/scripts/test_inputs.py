@@ -10,7 +10,7 @@ from bursar.messages import UserMessage
 from bursar.settings import Settings
 from bursar.store.codec import encode_message, text
 from bursar.store.scripts import inputs, leases, sessions
-from bursar.store.scripts.inputs import Facts
+from bursar.store.scripts.inputs import Busy, Facts
 from bursar.store.scripts.sessions import Idempotency
 from support.stage import Stage, claimant, unchanged
 
@@ -20,7 +20,7 @@ async def state_of(stage: Stage, turn: str) -> str:
 
 
 async def cancel(stage: Stage, turn: str) -> inputs.Cancelled:
-    return await inputs.cancel_turn(stage.store, stage.session, turn)
+    return await stage.cancel(turn)
 
 
 async def test_an_input_is_turn_item_and_event_at_once(stage: Stage) -> None:
@@ -124,6 +124,7 @@ async def test_stale_facts_are_noticed_and_nothing_is_written(stage: Stage, fact
             payload=encode_message(UserMessage("x")),
             idempotency=Idempotency(),
             no_worker=False,
+            busy=Busy(),
         )
     assert accepted is None
 
@@ -207,7 +208,7 @@ async def test_a_turn_of_another_session_is_not_found(stage: Stage) -> None:
     async with unchanged(stage.store):
         for turn in (accepted.turn, "trn_nobody"):
             with pytest.raises(BursarError) as caught:
-                await inputs.cancel_turn(stage.store, second.session, turn)
+                await second.cancel(turn)
             assert caught.value.code == "turn_not_found"
 
 

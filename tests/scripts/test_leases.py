@@ -5,7 +5,7 @@ import pytest
 from bursar.errors import Fenced
 from bursar.leases import Claimed, ClaimRefused
 from bursar.store.codec import text
-from bursar.store.scripts import inputs, leases, sessions
+from bursar.store.scripts import leases, sessions
 from support.stage import Stage, claimant, unchanged
 
 
@@ -152,7 +152,7 @@ async def test_unblocking_what_is_blocked_for_another_reason_keeps_it(stage: Sta
 async def test_release_of_a_finished_inbox_makes_the_session_idle(stage: Stage) -> None:
     accepted = await stage.put()
     claimed = await stage.claim()
-    await inputs.cancel_turn(stage.store, stage.session, accepted.turn)
+    await stage.cancel(accepted.turn)
     assert await leases.release(stage.store, claimed.lease) is None
     assert await stage.field("state") == "idle"
     assert await stage.store.redis.call("PTTL", stage.session.events) > 0
@@ -164,7 +164,7 @@ async def test_release_completes_an_end_that_was_asked_for(stage: Stage) -> None
     accepted = await stage.put()
     claimed = await stage.claim()
     assert await sessions.end_session(stage.store, stage.session) == "ending"
-    await inputs.cancel_turn(stage.store, stage.session, accepted.turn)
+    await stage.cancel(accepted.turn)
     assert await leases.release(stage.store, claimed.lease) is None
     assert await stage.field("state") == "ended"
     assert (await stage.events())[-1].kind == "session.ended"
@@ -203,8 +203,8 @@ async def test_a_renewal_takes_a_reaped_session_back(stage: Stage) -> None:
     lease, _ = await stage.running()
     await stage.expire_lease()
     await leases.reap(stage.store, stage.session)
-    keys, args = leases.renew_command(lease, lease_ms=60_000)
-    assert (await stage.store.run(leases.RENEW, keys, args))[0] == "ok"
+    keys, args = leases.renew_command([lease], lease_ms=60_000)
+    assert (await stage.store.run(leases.RENEW, keys, args))[1] == [b"1"]
     assert not await stage.is_ready()
     assert await claim(stage) == ClaimRefused("held", "w1")
 

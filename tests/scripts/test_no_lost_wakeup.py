@@ -108,9 +108,9 @@ class WakeUps(RuleBasedStateMachine):
         elif act == "look":
             self._drive(hand, lambda h: self.world.look(h, []))
         else:
-            keys, args = leases.renew_command(hand.lease, lease_ms=LEASE_MS)
+            keys, args = leases.renew_command([hand.lease], lease_ms=LEASE_MS)
             reply = self.do(self.store.run(leases.RENEW, keys, args))
-            assert (reply[0] == "ok") == self.do(self.world.holds_lease(hand))
+            assert (reply[1] != [b"fenced"]) == self.do(self.world.holds_lease(hand))
 
     def _drive(self, hand: Hand, work: Any) -> None:
         mine = self.do(self.world.holds_lease(hand))

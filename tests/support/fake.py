@@ -15,6 +15,8 @@ __all__ = ["FakeTransport", "fake_client"]
 class FakeTransport:
     """Runs what is sent as one pipeline of fakeredis, in order."""
 
+    connects = 1
+
     def __init__(self) -> None:
         self.redis = FakeAsyncRedis()
         self._flights: set[asyncio.Task[None]] = set()

@@ -90,7 +90,6 @@ class PlayedTurn:
             code="" if outcome == "succeeded" else "told_to",
             reason="",
             index_keys=index_keys(session, "ann", ""),
-            items=[],
             commit=Commit(messages=[AssistantMessage(text, turn=self.turn)], steps=1),
             events=[self._span.event(f"turn.{outcome}")],
             ended_event=Span(session.id).event("session.ended").body,

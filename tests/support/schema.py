@@ -33,6 +33,7 @@ _PLACEHOLDERS = {
     "scope": r"[^:]+",
     "path": r"[^:]+",
     "hold": r"[^: ]+",
+    "seq": r"\d+",
     "key": r".+",
     "call": r".+",
 }

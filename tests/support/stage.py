@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from bursar.events import Event, LoggedEvent, Span, read_log
 from bursar.ids import new_id
 from bursar.leases import Claimed, InboxItem, Lease
@@ -13,9 +15,10 @@ from bursar.store.codec import encode_message, text
 from bursar.store.keys import SessionKeys, WorkspaceKeys
 from bursar.store.scripts import budgets, leases, sessions, turns
 from bursar.store.scripts.budgets import HoldRef, HoldWish, Path
-from bursar.store.scripts.inputs import Accepted, Facts, put_input
+from bursar.store.scripts.inputs import Accepted, Busy, Cancelled, Facts, cancel_turn, put_input
 from bursar.store.scripts.leases import Claimant
 from bursar.store.scripts.sessions import Idempotency, NewSession
+from bursar.store.scripts.turns import Finished
 from bursar.store.store import Store
 
 __all__ = ["AGENTS", "LEASE_MS", "Stage", "claimant", "dump", "unchanged"]
@@ -96,8 +99,12 @@ class Stage:
         idempotency: Idempotency = _NO_KEY,
         no_worker: bool = False,
         facts: Facts | None = None,
+        if_busy: str = "enqueue",
     ) -> Accepted:
         tid = new_id("trn")
+        busy = Busy(if_busy)
+        if busy.needs_turn:
+            busy = Busy(if_busy, await self.field("turn"))
         accepted = await put_input(
             self.store,
             self.session,
@@ -106,6 +113,7 @@ class Stage:
             payload=encode_message(UserMessage(words, turn=tid)),
             idempotency=idempotency,
             no_worker=no_worker,
+            busy=busy,
         )
         assert accepted is not None, "the facts are not the session's"
         return accepted
@@ -156,7 +164,8 @@ class Stage:
         items: list[InboxItem] | None = None,
         commit: turns.Commit | None = None,
     ) -> bool:
-        return await turns.finish(
+        done = commit or turns.Commit()
+        finished = await turns.finish(
             self.store,
             lease,
             turn,
@@ -164,11 +173,15 @@ class Stage:
             code="",
             reason="",
             index_keys=sessions.index_keys(self.session, self.facts.user, ""),
-            items=items or [],
-            commit=commit or turns.Commit(),
+            commit=msgspec.structs.replace(done, items=items or done.items),
             events=[self.event(f"turn.{outcome}", turn)],
             ended_event=self.event("session.ended").body,
         )
+        assert finished is not Finished.INJECTED
+        return finished is Finished.MORE
+
+    async def cancel(self, turn: str, reason: str = "enough") -> Cancelled:
+        return await cancel_turn(self.store, self.session, turn, reason)
 
     @property
     def path(self) -> Path:

@@ -16,7 +16,7 @@ from bursar.events import TERMINAL
 from bursar.leases import Claimed, ClaimRefused, InboxItem, Lease
 from bursar.store.codec import text
 from bursar.store.keys import STATES
-from bursar.store.scripts import inputs, leases, sessions
+from bursar.store.scripts import leases, sessions
 from bursar.store.scripts.leases import Ring
 from bursar.store.store import Store
 from bursar.turns import ENDED
@@ -150,7 +150,7 @@ class World:
         self.hands.remove(hand)
 
     async def cancel(self, which: int, turn: str) -> None:
-        await inputs.cancel_turn(self.store, self.stages[which].session, turn)
+        await self.stages[which].cancel(turn)
 
     async def pause(self, paused: int) -> None:
         await sessions.open_workspace(

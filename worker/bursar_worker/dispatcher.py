@@ -13,6 +13,7 @@ from bursar.store.keys import SessionKeys, parse_ref
 from bursar.store.scripts import leases
 from bursar.store.scripts.leases import Claimant
 from bursar_worker.drive import Drive
+from bursar_worker.grace import Grace
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.kit import Kit
 
@@ -27,8 +28,9 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Keeps the drives of one worker."""
 
-    def __init__(self, kit: Kit, heartbeat: Heartbeat) -> None:
+    def __init__(self, kit: Kit, heartbeat: Heartbeat, grace: Grace) -> None:
         self._kit = kit
+        self._grace = grace
         self._heartbeat = heartbeat
         self.on_room: Callable[[], None] = lambda: None
         """Called whenever there may be room for another drive."""
@@ -88,6 +90,7 @@ class Dispatcher:
 
     async def _claim(self, bell: Bell) -> None:
         kit, ref = self._kit, bell.ref
+        claimed_s = monotonic_s()
         claimed = await self._try_to_claim(bell)
         if not isinstance(claimed, Claimed):
             logger.debug("%s: not claimed, it is %s %s", ref, claimed.status, claimed.detail)
@@ -97,7 +100,8 @@ class Dispatcher:
             if ring is not None:
                 await kit.bells.ring(ring)
             return
-        self._start(ref, Drive(kit, kit.agents[claimed.fields["agent"]], claimed))
+        agent = kit.agents.get(claimed.fields["agent"])
+        self._start(ref, Drive(kit, agent, claimed, claimed_s=claimed_s))
 
     async def _try_to_claim(self, bell: Bell) -> Claimed | ClaimRefused:
         """Claim, and claim again with the same owner if the reply was lost: it may be ours."""
@@ -107,30 +111,28 @@ class Dispatcher:
         while True:
             try:
                 return await leases.claim(
-                    kit.store, session, self._claimant, owner=owner, item=bell.item
+                    kit.store,
+                    session,
+                    self._claimant,
+                    owner=owner,
+                    item=bell.item,
+                    take_over=self._grace.is_over,
                 )
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                self._grace.begin(str(error))
                 if monotonic_s() > deadline:
                     raise
                 await asyncio.sleep(_CLAIM_AGAIN_S)
 
     def _start(self, ref: str, drive: Drive) -> None:
-        loop = asyncio.get_running_loop()
-
-        def beat(status: str, inbox_seq: int) -> None:
-            if status == "fenced":
-                loop.call_soon_threadsafe(drive.fence)
-            else:
-                loop.call_soon_threadsafe(drive.look, inbox_seq)
-
         self._drives[ref] = drive
-        self._heartbeat.add(drive.lease, beat)
-        task = loop.create_task(drive.run(), name=f"drive {ref}")
+        self._heartbeat.add(drive)
+        task = asyncio.get_running_loop().create_task(drive.run(), name=f"drive {ref}")
         self._tasks[ref] = task
         task.add_done_callback(lambda _: self._ended(ref, drive))
 
     def _ended(self, ref: str, drive: Drive) -> None:
-        self._heartbeat.remove(drive.lease)
+        self._heartbeat.remove(drive)
         del self._drives[ref], self._tasks[ref]
         if ref in self._again:
             self._again.discard(ref)

@@ -18,6 +18,7 @@ from bursar.sessions import ancestors_of
 from bursar.store.codec import text
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts import turns as scripts
+from bursar_worker.authority import Authority
 from bursar_worker.kit import Kit
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import stop
@@ -33,11 +34,21 @@ logger = logging.getLogger(__name__)
 
 
 class Drive:
-    """Made from a successful claim; `run` returns when the session is let go."""
+    """Made from a successful claim; `run` returns when the session is let go.
 
-    def __init__(self, kit: Kit, agent: Agent, claimed: Claimed) -> None:
+    Args:
+        agent: None if this worker does not serve the session's agent. It was given the session all
+            the same, because a turn is to be cancelled; that one it ends, and starts no other.
+        claimed_s: monotonic time before the claim was sent.
+
+    """
+
+    def __init__(
+        self, kit: Kit, agent: Agent | None, claimed: Claimed, *, claimed_s: float
+    ) -> None:
         self._kit = kit
         self._agent = agent
+        self._authority = Authority(kit.settings.lease_ms, claimed_s)
         self._claimed = claimed
         self.lease = claimed.lease
         self._session = claimed.lease.session
@@ -54,6 +65,11 @@ class Drive:
         """There may be news in the inbox; with a number, only if it is beyond what was seen."""
         if inbox_seq is None or inbox_seq > self._seen_seq:
             self._news.set()
+
+    def renewed(self, inbox_seq: int, sent_s: float) -> None:
+        """The heartbeat has renewed the lease; the inbox goes up to this number now."""
+        self._authority.renew(sent_s)
+        self.look(inbox_seq)
 
     def drain(self, *, now: bool = False) -> None:
         """Give the session back at the next step boundary; or ``now``, abandoning the step."""
@@ -84,7 +100,11 @@ class Drive:
             await self._writer.settle()
 
     async def _work_off(self) -> None:
-        turn = await self._resume() if self._claimed.fields["turn"] else await self._start_next()
+        turn: TurnRun | None = None
+        if self._claimed.fields["turn"]:
+            turn = await self._resume()
+        elif self._agent is not None:
+            turn = await self._start_next()
         while turn is not None:
             ending = await self._attend(turn)
             self._attempts = 0
@@ -93,7 +113,7 @@ class Drive:
             if ending in {Ending.PARKED, Ending.REST}:
                 await self._ring_freed()
                 return
-            turn = None if self._draining else await self._start_next()
+            turn = None if self._draining or self._agent is None else await self._start_next()
         await self._release()
 
     async def _scope(self) -> Scope:
@@ -102,18 +122,20 @@ class Drive:
             self._kit.store, self._session, parent=fields["parent"], root=fields["root"]
         )
         path = budgets.Path.of(self._session, user=fields["user"], ancestors=ancestors)
-        return Scope(self._kit, self._agent, self.lease, self._writer, fields, path)
+        agent = self._agent or Agent(name=fields["agent"], model=fields["model"])
+        return Scope(self._kit, agent, self.lease, self._writer, self._authority, fields, path)
 
     async def _resume(self) -> TurnRun | None:
         """Go on with the turn that a former lease left behind, running or parked."""
         tid = self._claimed.fields["turn"]
         turn = await self._loaded(tid, self._claimed.effects)
         turn.note_abandoned(self._claimed.effects)
-        kinds = {item.kind for item in self._inbox if item.target == tid}
-        turn.cancelled = "cancel" in kinds
+        self._tell(turn)
+        if self._agent is None and not turn.cancelled:
+            return None
         if turn.state == "waiting":
             timers = [item for item in self._inbox if item.target == tid and item.kind == "timer"]
-            await turn.wake(timers, early=not kinds)
+            await turn.wake(timers, early=not timers and not turn.cancelled)
         return turn
 
     async def _loaded(self, tid: str, effects: dict[str, bytes]) -> TurnRun:
@@ -140,13 +162,39 @@ class Drive:
 
     async def _start(self, item: InboxItem) -> TurnRun | None:
         span = Span(self._session.id, item.target)
-        event = span.event("turn.started", agent=self._agent.name, worker=self._kit.worker_id)
+        agent = self._claimed.fields["agent"]
+        event = span.event("turn.started", agent=agent, worker=self._kit.worker_id)
         started = await self._writer.write(
             lambda: scripts.start(self._kit.store, self.lease, item, [event])
         )
         return await self._loaded(item.target, {}) if started else None
 
     async def _attend(self, turn: TurnRun) -> "Ending":
+        """Work on the turn until it has ended, or is let go."""
+        while True:
+            work = await self._watch(turn)
+            if work.cancelled():
+                await self._reload(turn)
+            if turn.parking is not None and not turn.cancelled:
+                return await self._park(turn)
+            if self._abandoning and work.cancelled() and not turn.cancelled:
+                turn.abandon()
+                turn.handed_back = True
+            if not turn.answered:
+                await self._end_stale_holds(await self._effects())
+            if turn.handed_back:
+                return Ending.RELEASE
+            ending = await self._finish(turn)
+            if ending is not None:
+                return ending
+
+    async def _reload(self, turn: TurnRun) -> None:
+        """A write that was under way has landed, but the work did not live to note it."""
+        await self._writer.settle()
+        effects = await self._effects()
+        await self._writer.write(lambda: turn.load(effects))
+
+    async def _watch(self, turn: TurnRun) -> "asyncio.Task[None]":
         """Run the turn's work as a task and react to what happens meanwhile."""
         work = asyncio.create_task(turn.work())
         try:
@@ -160,41 +208,45 @@ class Drive:
                     break
                 self._news.clear()
                 turn.draining = self._draining
-                turn.cancelled = await self._cancel_asked(turn)
+                await self._look_into_inbox(turn)
                 if turn.cancelled or self._abandoning:
                     break
         finally:
             await stop(work, again_s=_AGAIN_S)
         with contextlib.suppress(asyncio.CancelledError, Stopped):
             work.result()
-        if work.cancelled():
-            # A write that was under way has landed, but the work did not live to note it.
-            await self._writer.settle()
-            effects = await self._effects()
-            await self._writer.write(lambda: turn.load(effects))
-        if turn.parking is not None and not turn.cancelled:
-            return await self._park(turn)
-        if self._abandoning and work.cancelled() and not turn.cancelled:
-            turn.abandon()
-            turn.handed_back = True
-        if not turn.answered:
-            await self._end_stale_holds(await self._effects())
-        if turn.handed_back:
-            return Ending.RELEASE
-        about_it = [item for item in self._inbox if item.target == turn.id]
-        return await turn.finish(about_it)
+        return work
+
+    async def _finish(self, turn: TurnRun) -> "Ending | None":
+        """End the turn. None: an input joined it at the last moment, so it goes on."""
+        while True:
+            about_it = [item for item in self._inbox if item.target == turn.id]
+            ending = await turn.finish(about_it)
+            if ending is not Ending.INJECTED:
+                return ending
+            await self._look_into_inbox(turn)
+            if not turn.cancelled and await turn.go_on():
+                return None
 
     async def _park(self, turn: TurnRun) -> "Ending":
         """Let go of a turn that waits; if something came in meanwhile, look at that first."""
         while not await turn.park(self._seen_seq):
-            if await self._cancel_asked(turn):
-                turn.cancelled = True
-                return await turn.finish([item for item in self._inbox if item.target == turn.id])
+            await self._look_into_inbox(turn)
+            if turn.cancelled:
+                ending = await self._finish(turn)
+                assert ending is not None  # noqa: S101
+                return ending
         return Ending.PARKED
 
-    async def _cancel_asked(self, turn: TurnRun) -> bool:
+    async def _look_into_inbox(self, turn: TurnRun) -> None:
         self._seen_seq, self._inbox = await self._take([])
-        return any(item.kind == "cancel" and item.target == turn.id for item in self._inbox)
+        self._tell(turn)
+
+    def _tell(self, turn: TurnRun) -> None:
+        """Tell a turn what the inbox holds about it."""
+        about_it = [item for item in self._inbox if item.target == turn.id]
+        turn.cancelled = any(item.kind == "cancel" for item in about_it)
+        turn.joined = [item for item in about_it if item.kind == "inject"]
 
     async def _take(self, done: list[InboxItem]) -> tuple[int, list[InboxItem]]:
         return await self._writer.write(

@@ -35,6 +35,7 @@ from bursar.store.redis import RedisClient
 from bursar.store.store import Store
 from bursar_worker.control import listen
 from bursar_worker.dispatcher import Dispatcher
+from bursar_worker.grace import Grace
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.kit import Kit
 from bursar_worker.queue import QueueWorker
@@ -63,15 +64,17 @@ class WorkerProcess:
         self._started_ms = wall_ms()
         self._kit = Kit(self.id, settings, store, bells, agents, PriceBook(settings.prices), Gate())
         self._heartbeat = Heartbeat(settings)
-        self._dispatcher = Dispatcher(self._kit, self._heartbeat)
+        self._grace = Grace(settings.lease_ms)
+        self._dispatcher = Dispatcher(self._kit, self._heartbeat, self._grace)
         self._queue_worker = _queue_worker(settings, queue, self._dispatcher)
         self._dispatcher.on_room = self._queue_worker.made_room
-        self._sweeper = Sweeper(self._kit, registry)
+        self._sweeper = Sweeper(self._kit, registry, self._grace, self._dispatcher.hear)
 
     async def run(self, signalled: asyncio.Event) -> None:
         """Serve until ``signalled`` is set, then drain. A part that fails ends the worker."""
         self._warm_up()
         self._heartbeat.start()
+        await self._await_old_drives()
         await self._announce()
         logger.info("worker %s serves %s", self.id, ", ".join(sorted(self._agents)))
         parts = [
@@ -95,6 +98,12 @@ class WorkerProcess:
         for part in parts:
             if not part.cancelled():
                 part.result()
+
+    async def _await_old_drives(self) -> None:
+        """On a server that has just come back, drives that were cut off from it are to go on."""
+        server = await self._store.redis.call("INFO", "server")
+        if int(server.get("uptime_in_seconds", 0)) * 1000 < self._settings.lease_ms:
+            self._grace.begin("Redis has just started")
 
     def _warm_up(self) -> None:
         """Load the providers of the agents' models now: that takes a second of a blocked loop."""

@@ -7,6 +7,7 @@ from bursar.leases import Lease
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts.budgets import Path
 from bursar.store.store import Store
+from bursar_worker.authority import Authority
 from bursar_worker.kit import Kit
 from bursar_worker.writer import SessionWriter
 
@@ -15,12 +16,16 @@ __all__ = ["Scope"]
 
 @dataclass(frozen=True)
 class Scope:
-    """``fields`` is the session's hash as it was at the claim; ``path`` its accounts."""
+    """``fields`` is the session's hash as it was at the claim; ``path`` its accounts.
+
+    ``authority`` is asked before anything starts that has an effect outside of Redis.
+    """
 
     kit: Kit
     agent: Agent
     lease: Lease
     writer: SessionWriter
+    authority: Authority
     fields: dict[str, str]
     path: Path
 

@@ -135,6 +135,7 @@ class ModelStep:
                 self._span.event("step.started", model=model_name, held_microusd=self._held)
             )
             try:
+                await self._scope.authority.require()
                 await self._consume(model, request)
             except ModelError as error:
                 await self._failed(error, last=tried == self._settings.model_attempts)

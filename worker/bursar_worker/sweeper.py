@@ -13,13 +13,16 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from bursar.clock import monotonic_s
 from bursar.errors import BursarError, StoreUnavailable
+from bursar.inbox import Inputs
+from bursar.kill_switch import sweep_killed
+from bursar.queue import Bell
 from bursar.registry import Registry, redis_ms
 from bursar.store.codec import text, text_list
 from bursar.store.keys import GlobalKeys, SessionKeys, ShardKeys, parse_ref
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts.leases import Ring
+from bursar_worker.grace import Grace
 from bursar_worker.kit import Kit
 
 __all__ = ["Sweeper"]
@@ -33,7 +36,9 @@ logger = logging.getLogger(__name__)
 class Sweeper:
     """One a worker; all but one of an installation's do nothing in any half second."""
 
-    def __init__(self, kit: Kit, registry: Registry) -> None:
+    def __init__(
+        self, kit: Kit, registry: Registry, grace: Grace, hear: Callable[[Bell], None]
+    ) -> None:
         settings = kit.settings
         self._settings = settings
         self._store = kit.store
@@ -41,7 +46,10 @@ class Sweeper:
         self._registry = registry
         self._worker_id = kit.worker_id
         self._shards = [ShardKeys(number) for number in range(settings.shards)]
-        self._quiet_until_s = float("-inf")
+        self._inputs = Inputs(kit.store, registry, kit.bells)
+        self._now_ms = 0
+        self._grace = grace
+        self._hear = hear
 
     async def run(self) -> None:
         """Sweep until cancelled. An outage of Redis is waited out."""
@@ -51,10 +59,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except StoreUnavailable as error:
-                # Drives could not renew meanwhile. Their leases ran out, they themselves are well:
-                # they get one lease of time to come back before anybody takes over.
-                self._quiet_until_s = monotonic_s() + self._settings.lease_ms / 1000
-                logger.warning("no sweep, Redis is away: %s", error)
+                self._grace.begin(f"Redis is away: {error}")
 
     async def sweep(self) -> int:
         """One round; returns how many items were due. 0 also when another worker sweeps."""
@@ -62,11 +67,12 @@ class Sweeper:
         if not await redis.call("SET", GlobalKeys.sweep, self._worker_id, "NX", "PX", _LOCK_MS):
             return 0
         now = await redis_ms(self._store)
+        self._now_ms = now
+        self._grace.observe(now, redis.connects)
         due = await asyncio.gather(*(self._probe(shard, now) for shard in self._shards))
         done = 0
         for shard, (ready, expired, timers, blocked) in zip(self._shards, due, strict=True):
-            quiet = monotonic_s() < self._quiet_until_s
-            done += await self._each([] if quiet else expired, self._reap)
+            done += await self._each(expired if self._grace.is_over else [], self._reap)
             done += await self._each(ready, self._ring_again)
             done += await self._each(timers, self._fire)
             done += await self._each(blocked, partial(self._unblock, shard))
@@ -106,12 +112,20 @@ class Sweeper:
     async def _ring(self, ring: Ring | None) -> int:
         if ring is None:
             return 0
-        await self._bells.ring(ring)
+        entry = await self._registry.find(ring.agent)
+        if entry is not None and entry.live:
+            await self._bells.ring(ring)
+        else:
+            # Nobody serves the agent. If a turn is to be cancelled, any worker may end it.
+            self._hear(Bell(ring.session.ref))
         return 1
 
     async def _fire(self, member: str) -> int:
         kind, ref, target = member.split(" ", 2)
         session = self._session(ref)
+        if kind == "kill":
+            await sweep_killed(self._store, self._inputs, session.workspace.id)
+            return 1
         if kind == "wake":
             ring = await leases.fire_timer(self._store, session, member=member, turn=target)
             return await self._ring(ring)
@@ -136,6 +150,8 @@ class Sweeper:
     async def _unblock(self, shard: ShardKeys, list_key: str) -> int:
         """Let sessions of one blocked list run, as long as what stopped them is over."""
         why, _, name = list_key.removeprefix(f"{shard.blocked}:").partition(":")
+        # To the end of the line: those that stay blocked do not hide the lists behind them.
+        await self._store.redis.call("ZADD", shard.blocked, "XX", self._now_ms, list_key)
         if why == "agent":
             entry = await self._registry.find(name)
             if entry is None or not entry.live:

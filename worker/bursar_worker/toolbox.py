@@ -175,8 +175,11 @@ class Toolbox:
             return _Outcome(f"Invalid arguments. {error}", is_error=True), None
         except (_RefusedError, BudgetRefused) as error:
             return _Outcome(str(error), is_error=True), None
+        await self._scope.authority.require()
         await self._announce(tool, call, arguments, hold)
         open_calls.states[call.id] = _SENT
+        # Again, because the way to Redis and back may have taken long.
+        await self._scope.authority.require()
         return await self._execute(tool, call, arguments), hold
 
     async def _pass_gate(self, tool: Tool[..., Any], arguments: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import enum
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,9 +11,9 @@ from bursar.clock import wall_ms
 from bursar.errors import BudgetRefused, Fenced, ModelError, StoreUnavailable
 from bursar.events import Event, Span
 from bursar.leases import InboxItem
-from bursar.messages import AssistantMessage, ToolMessage
+from bursar.messages import Message, UserMessage
 from bursar.registry import redis_ms
-from bursar.store.codec import text
+from bursar.store.codec import decode_message, text
 from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.sessions import index_keys
 from bursar.store.scripts.turns import Commit
@@ -38,6 +39,7 @@ class Ending(enum.Enum):
     REST = "nothing left, the lease was given back with the end"
     PARKED = "the turn waits, the lease was given back"
     RELEASE = "the turn is to be gone on with by another worker"
+    INJECTED = "none: an input joined the turn, which is to be dealt with first"
 
 
 class Stopped(Exception):
@@ -61,6 +63,8 @@ class TurnRun:
         self.state = "running"
         self.cancelled = False
         self.draining = False
+        self.joined: list[InboxItem] = []
+        """Inputs that joined this turn and that the agent has not seen."""
         self._exhausted = exhausted
         self.handed_back = False
         self.parking: Parked | None = None
@@ -173,6 +177,7 @@ class TurnRun:
         if self.draining:
             self.handed_back = True
             raise Stopped
+        await self._take_in()
         limit = self._scope.agent.max_steps or self._scope.kit.settings.max_steps
         if self._steps >= limit:
             self._verdict = _Verdict("failed", "step_limit", f"no answer within {limit} steps")
@@ -190,6 +195,45 @@ class TurnRun:
         self._steps += 1
         self._open = OpenCalls(answer.message, {})
         await self._run_tools(self._open, span)
+
+    async def _take_in(self) -> None:
+        """Put the inputs that joined the turn before the agent."""
+        items, self.joined = self.joined, []
+        if not items:
+            return
+        messages = await self._joined_messages(items)
+        if not messages:
+            return
+        span = self._span.at(attempt=0)
+        event = span.event("message.committed", role="user", count=len(messages))
+        await self._commit_step(Commit(items=items, messages=messages), [event])
+        self._transcript.add(messages)
+
+    async def _joined_messages(self, items: Sequence[InboxItem]) -> list[UserMessage]:
+        """The texts of inputs that joined. One that was taken in already is gone."""
+        fields = [f"injected:{item.seq}" for item in items]
+        key = self._scope.session.workspace.turn(self.id)
+
+        async def read() -> list[bytes | None]:
+            found: list[bytes | None] = await self._scope.store.redis.call("HMGET", key, *fields)
+            return found
+
+        payloads = await self._writer.write(read) if fields else []
+        messages = [decode_message(payload) for payload in payloads if payload is not None]
+        return [
+            msgspec.structs.replace(message, turn=self.id)
+            for message in messages
+            if isinstance(message, UserMessage)
+        ]
+
+    async def go_on(self) -> bool:
+        """Take the answer as that of a step, because the turn is not over. False: it was none."""
+        if self._answer is None:
+            return False
+        answer, self._answer, self._verdict = self._answer, None, None
+        await self._commit(answer, self._span)
+        self._steps += 1
+        return True
 
     async def _commit(self, answer: Answer, span: Span) -> None:
         calls = answer.message.tool_calls
@@ -247,16 +291,14 @@ class TurnRun:
             )
         )
 
-    async def finish(self, items: list[InboxItem]) -> Ending:
+    async def finish(self, items: Sequence[InboxItem]) -> Ending:
         """End the turn: with its answer, or with what there is of it."""
-        verdict = self._verdict
-        if self.cancelled or verdict is None:
-            verdict = _Verdict("cancelled", "cancelled", "cancelled while it ran")
-        commit, events = self._last_words()
+        verdict = await self._final_verdict()
+        commit, events = await self._last_words(verdict, items)
         kind = f"turn.{verdict.outcome}"
         events.append(self._span.event(kind, code=verdict.code, reason=verdict.reason))
         user, path = self._scope.fields["user"], self._scope.fields["workspace_path"]
-        more = await self._writer.write(
+        finished = await self._writer.write(
             lambda: scripts.finish(
                 self._scope.store,
                 self._scope.lease,
@@ -265,23 +307,44 @@ class TurnRun:
                 code=verdict.code,
                 reason=verdict.reason,
                 index_keys=index_keys(self._scope.session, user, path),
-                items=items,
                 commit=commit,
                 events=events,
                 ended_event=Span(self._scope.session.id).event("session.ended").body,
             )
         )
-        return Ending.MORE if more else Ending.REST
+        return Ending[finished.name]
 
-    def _last_words(self) -> tuple[Commit, list[Event]]:
+    async def _final_verdict(self) -> _Verdict:
+        if self._verdict is not None and not self.cancelled:
+            return self._verdict
+        key = self._scope.session.workspace.turn(self.id)
+
+        async def read() -> str:
+            return text(await self._scope.store.redis.call("HGET", key, "cancel_reason"))
+
+        reason = await self._writer.write(read)
+        return _Verdict("cancelled", "cancelled", reason or "cancelled while it ran")
+
+    async def _last_words(
+        self, verdict: _Verdict, items: Sequence[InboxItem]
+    ) -> tuple[Commit, list[Event]]:
+        joined = [item for item in items if item.kind == "inject"]
+        if verdict.outcome == "succeeded" and joined:
+            # Not dealt with by this answer: the script will refuse to end the turn.
+            items, joined = [item for item in items if item not in joined], []
+        # What joined a turn that ends otherwise was accepted: it stays in the history.
+        late = await self._joined_messages(joined)
         if self._answer is not None:
             # Also when the turn was cancelled meanwhile: it is there, and its real cost is known.
-            return self._answer.commit(self._span, {}), list(self._answer.events)
-        messages: list[ToolMessage | AssistantMessage] = []
+            commit = self._answer.commit(self._span, {})
+            messages = [*commit.messages, *late]
+            commit = msgspec.structs.replace(commit, items=items, messages=messages)
+            return commit, list(self._answer.events)
+        words: list[Message] = []
         if self._open is not None:
             # Every call gets a result, else the next model call would be refused.
-            messages.extend(self._open.messages(self._span.at(step=self._steps)))
+            words.extend(self._open.messages(self._span.at(step=self._steps)))
         partial = self._step.partial() if self._step else None
         if partial is not None:
-            messages.append(partial)
-        return Commit(messages=messages), []
+            words.append(partial)
+        return Commit(items=items, messages=[*words, *late]), []

@@ -13,7 +13,7 @@ from bursar.sessions import locate
 from bursar.store.scripts.inputs import Accepted
 from bursar.store.scripts.sessions import Idempotency
 from bursar.turns import TurnView
-from bursar_gateway.bodies import NewTurn, TurnAccepted
+from bursar_gateway.bodies import NewTurn, TurnAccepted, TurnCancel
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.idempotency import IdempotencyKey, idempotency
 from bursar_gateway.openapi import body, problems
@@ -23,6 +23,7 @@ from bursar_gateway.stream import StreamResponse, Watched
 
 __all__ = ["HANDLERS"]
 
+_INJECTED = {"input": "Only those of this year.", "if_busy": "inject"}
 _ONE = "/workspaces/{ws:str}/turns/{tid:str}"
 
 
@@ -37,7 +38,7 @@ async def create_turn(
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     sid: FromPath[str],
-    data: Annotated[NewTurn, body({"input": "Summarise the reports."})],
+    data: Annotated[NewTurn, body({"input": "Summarise the reports."}, _INJECTED)],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[TurnAccepted]:
     """Accept an input: it is stored when this answers, and runs after those before it.
@@ -48,13 +49,16 @@ async def create_turn(
     once = Idempotency()
     if idempotency_key is not None:
         once = await idempotency(request, idempotency_key, route="turns")
+    await gateway.admission.admit_input()
     message = UserMessage(data.input, custom=data.custom)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(request, gateway, ws, sid, message, once)
-    accepted = await gateway.inputs.put(ws, sid, message, once)
+        return await _stream(request, gateway, ws, sid, message, once, data.if_busy)
+    accepted = await gateway.inputs.put(ws, sid, message, once, if_busy=data.if_busy)
     status_url = _url(ws, accepted.turn)
     return Response(
-        TurnAccepted(accepted.turn, sid, status_url, f"{status_url}/events"),
+        TurnAccepted(
+            accepted.turn, sid, status_url, f"{status_url}/events", joined=accepted.joined
+        ),
         headers={"Location": status_url},
     )
 
@@ -66,24 +70,28 @@ async def _stream(
     sid: str,
     message: UserMessage,
     once: Idempotency,
+    if_busy: str,
 ) -> StreamResponse:
     """Listen first and put then, so that no event can slip through in between."""
+    gateway.admission.admit_stream(request.user.id)
     session = locate(gateway.store, ws, sid)
     subscription = await gateway.hub.subscribe(session)
     try:
-        accepted: Accepted = await gateway.inputs.put(ws, sid, message, once)
+        accepted: Accepted = await gateway.inputs.put(ws, sid, message, once, if_busy=if_busy)
     except BaseException:
         gateway.hub.leave(subscription)
         raise
     repeat = accepted.outcome == "repeat"
-    subscription.start(max(accepted.seq - 1, 0), behind=repeat)
+    # A turn that was joined is streamed from here on: its earlier events were not for this client.
+    after = accepted.seq if accepted.joined else max(accepted.seq - 1, 0)
+    subscription.start(after, behind=repeat)
     location = _url(ws, accepted.turn)
     stream = build_stream(
         gateway,
         request,
         subscription,
         Watched(session, accepted.turn),
-        fresh=True,
+        fresh=not accepted.joined,
         headers=[(b"location", location.encode())],
     )
     return StreamResponse(stream)
@@ -97,12 +105,15 @@ async def get_turn(
     return await turns.get(gateway.store, ws, tid)
 
 
-@post(_ONE + "/cancel", status_code=202, tags=["turns"], responses=problems(404))
+@post(_ONE + "/cancel", status_code=202, tags=["turns"], responses=problems(404, with_body=True))
 async def cancel_turn(
-    gateway: NamedDependency[Gateway], ws: FromPath[str], tid: FromPath[str]
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    tid: FromPath[str],
+    data: Annotated[TurnCancel | None, body({"reason": "not needed any more"})] = None,
 ) -> TurnView:
     """Record that the turn is to be cancelled. One that has ended stays as it ended."""
-    return await gateway.inputs.cancel(ws, tid)
+    return await gateway.inputs.cancel(ws, tid, (data or TurnCancel()).reason)
 
 
 def _url(ws: str, tid: str) -> str:

@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
-from bursar import workspaces
+from bursar import kill_switch, workspaces
 from bursar.registry import AgentEntry, WorkerView, list_workers
 from bursar.workspaces import WorkspaceView
 from bursar_gateway.auth import require_admin
-from bursar_gateway.bodies import NewWorkspace, WorkspacePatch
+from bursar_gateway.bodies import Kill, NewWorkspace, WorkspacePatch
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import body, problems
 from bursar_gateway.requests import JsonRequest
@@ -37,6 +37,7 @@ async def create_workspace(
         warn_percent=data.warn_percent,
         max_running=data.max_running,
         max_sessions=data.max_sessions,
+        max_queued=data.max_queued,
     )
 
 
@@ -71,6 +72,38 @@ async def patch_workspace(
     return await workspaces.update(gateway.store, ws, data.changes())
 
 
+@post(
+    "/workspaces/{ws:str}/kill",
+    status_code=200,
+    guards=[require_admin],
+    tags=["workspaces"],
+    responses=problems(403, 404, with_body=True),
+)
+async def kill_workspace(
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    data: Annotated[Kill | None, body({"reason": "runaway agent"})] = None,
+) -> WorkspaceView:
+    """Stop everything: take no inputs, start nothing, cancel every open turn.
+
+    Needs an administrator's key.
+    """
+    await workspaces.get(gateway.store, ws)
+    return await kill_switch.kill(gateway.store, gateway.inputs, ws, (data or Kill()).reason)
+
+
+@post(
+    "/workspaces/{ws:str}/revive",
+    status_code=200,
+    guards=[require_admin],
+    tags=["workspaces"],
+    responses=problems(403, 404, 409),
+)
+async def revive_workspace(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> WorkspaceView:
+    """Let a workspace that was stopped take inputs again. Needs an administrator's key."""
+    return await kill_switch.revive(gateway.store, ws)
+
+
 @get("/workspaces/{ws:str}/stats", tags=["workspaces"], responses=problems(404))
 async def read_stats(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> dict[str, int]:
     """Counters by name, such as `turns:succeeded`."""
@@ -96,6 +129,8 @@ HANDLERS: list[ControllerRouterHandler] = [
     list_workspaces,
     get_workspace,
     patch_workspace,
+    kill_workspace,
+    revive_workspace,
     read_stats,
     list_agents,
     get_workers,

@@ -154,6 +154,7 @@ def cancel(
     ctx: typer.Context,
     session: SessionId,
     workspace: Workspace = "default",
+    reason: Annotated[str | None, typer.Option(help="Why; stands in the turn.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel the turn that a session is working on; the session lives on."""
@@ -161,7 +162,7 @@ def cancel(
         running = client.get_session(session).turn
         if not running:
             raise Conflict(f"no turn runs in {session}", code="no_turn")
-        turn = client.cancel_turn(running)
+        turn = client.cancel_turn(running, reason=reason)
     if as_json:
         print_json(turn)
     else:

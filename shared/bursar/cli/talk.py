@@ -36,6 +36,13 @@ def run(
     session: Session = None,
     path: Path = None,
     limit_usd: LimitUsd = None,
+    if_busy: Annotated[
+        str | None,
+        typer.Option(
+            help="When the session has a turn under way: enqueue, reject, interrupt or inject.",
+            show_default="enqueue",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Give an agent one input and watch it work; Ctrl-C cancels the turn.
@@ -50,7 +57,7 @@ def run(
         text = sys.stdin.read()
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, user=user, session=session, path=path, limit_usd=limit_usd)
-        stream = client.stream(opened, text)
+        stream = client.stream(opened, text, if_busy=if_busy)
         if as_json:
             for event in stream:
                 live.print_event(event)

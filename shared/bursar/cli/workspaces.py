@@ -1,15 +1,20 @@
 """``bursar workspaces``: the tenants; changing them needs an administrator's key."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bursar.cli.options import AsJson, connect, microusd_of
 from bursar.cli.output import ago, budget_cells, print_json, print_table
 
+if TYPE_CHECKING:
+    from bursar.client import WorkspaceView
+
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, create, pause and resume workspaces.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, create, pause, resume, kill and revive workspaces."
+)
 
 WorkspaceId = Annotated[str, typer.Argument(metavar="WORKSPACE", help="The workspace's id.")]
 _COLUMNS = [
@@ -36,8 +41,7 @@ def list_workspaces(ctx: typer.Context, as_json: AsJson = False) -> None:
     for view in found:
         _, spent, _, limit, _, used = budget_cells(view.budget)
         caps = [_cap(view.max_running), _cap(view.max_sessions)]
-        state = "paused" if view.paused else "open"
-        rows.append([view.id, state, *caps, spent, limit, used, ago(view.created_ms)])
+        rows.append([view.id, _state(view), *caps, spent, limit, used, ago(view.created_ms)])
     print_table(_COLUMNS, rows, empty="no workspaces")
 
 
@@ -54,6 +58,9 @@ def create(
     max_sessions: Annotated[
         int | None, typer.Option(min=1, help="Live sessions; one more is refused.")
     ] = None,
+    max_queued: Annotated[
+        int | None, typer.Option(min=1, help="Turns that may wait to start; one more is refused.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a workspace.
@@ -66,6 +73,7 @@ def create(
             limit_microusd=microusd_of(limit_usd, "--limit-usd"),
             max_running=max_running,
             max_sessions=max_sessions,
+            max_queued=max_queued,
         )
     if as_json:
         print_json(view)
@@ -85,13 +93,45 @@ def resume(ctx: typer.Context, workspace: WorkspaceId, as_json: AsJson = False) 
     _set_paused(ctx, workspace, paused=False, as_json=as_json)
 
 
+@app.command()
+def kill(
+    ctx: typer.Context,
+    workspace: WorkspaceId,
+    reason: Annotated[str | None, typer.Option(help="Why; stands in each cancelled turn.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop everything in a workspace now: cancel all open turns, take no inputs.
+
+    Example: bursar workspaces kill acme --reason "runaway agent"
+    """
+    with connect(ctx, workspace) as client:
+        view = client.kill_workspace(reason=reason)
+    _say(view, as_json=as_json)
+
+
+@app.command()
+def revive(ctx: typer.Context, workspace: WorkspaceId, as_json: AsJson = False) -> None:
+    """Let a workspace that was killed take inputs again."""
+    with connect(ctx, workspace) as client:
+        view = client.revive_workspace()
+    _say(view, as_json=as_json)
+
+
 def _set_paused(ctx: typer.Context, workspace: str, *, paused: bool, as_json: bool) -> None:
     with connect(ctx, workspace) as client:
         view = client.update_workspace({"paused": paused})
+    _say(view, as_json=as_json)
+
+
+def _say(view: "WorkspaceView", *, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        print(f"workspace {view.id} is {'paused' if view.paused else 'open'}")
+        print(f"workspace {view.id} is {_state(view)}")
+
+
+def _state(view: "WorkspaceView") -> str:
+    return "killed" if view.killed else "paused" if view.paused else "open"
 
 
 def _cap(cap: int | None) -> str:

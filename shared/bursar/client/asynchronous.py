@@ -104,13 +104,19 @@ class AsyncClient:
         return await self.stream(session, text, custom=custom).result()
 
     def stream(
-        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+        self,
+        session: str | SessionView,
+        text: str,
+        *,
+        custom: dict[str, Any] | None = None,
+        if_busy: str | None = None,
     ) -> "AsyncTurnStream":
         """Put an input and iterate over its turn's events, the last one being terminal.
 
-        The input is sent when the first event is asked for.
+        The input is sent when the first event is asked for. ``if_busy`` is as for `start_turn`;
+        with ``inject`` the turn that was under way is followed from there on.
         """
-        call = self.routes.start_turn(session, text, custom=custom)
+        call = self.routes.start_turn(session, text, custom=custom, if_busy=if_busy)
         follower = TurnFollower(call, self.routes.turn_events, retries=self._options.retries)
         return AsyncTurnStream(self, follower)
 
@@ -164,6 +170,8 @@ class AsyncClient:
     list_workspaces = _sends(Routes.list_workspaces)
     get_workspace = _sends(Routes.get_workspace)
     update_workspace = _sends(Routes.update_workspace)
+    kill_workspace = _sends(Routes.kill_workspace)
+    revive_workspace = _sends(Routes.revive_workspace)
     get_stats = _sends(Routes.get_stats)
     create_session = _sends(Routes.create_session)
     list_sessions = _sends(Routes.list_sessions)

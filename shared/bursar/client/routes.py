@@ -86,6 +86,7 @@ class Routes:
         warn_percent: int | None = None,
         max_running: int | None = None,
         max_sessions: int | None = None,
+        max_queued: int | None = None,
     ) -> Call[WorkspaceView]:
         """Create a workspace. Without a limit its budget is recorded and never refused."""
         body = {"id": workspace} | _given(
@@ -93,6 +94,7 @@ class Routes:
             warn_percent=warn_percent,
             max_running=max_running,
             max_sessions=max_sessions,
+            max_queued=max_queued,
         )
         return Call(method="POST", path="/v1/workspaces", kind=WorkspaceView, body=body)
 
@@ -104,9 +106,18 @@ class Routes:
         return Call(method="GET", path=path, kind=WorkspaceView)
 
     def update_workspace(self, changes: Mapping[str, int | bool | None]) -> Call[WorkspaceView]:
-        """Change ``paused``, ``max_running`` or ``max_sessions`` (None: no cap)."""
+        """Change ``paused``, ``max_running``, ``max_sessions`` (None: no cap) or ``max_queued``."""
         path = self._in_workspace()
         return Call(method="PATCH", path=path, kind=WorkspaceView, body=dict(changes))
+
+    def kill_workspace(self, *, reason: str | None = None) -> Call[WorkspaceView]:
+        """Take no inputs, start nothing, and cancel every open turn."""
+        path, body = self._in_workspace("/kill"), _given(reason=reason)
+        return Call(method="POST", path=path, kind=WorkspaceView, body=body)
+
+    def revive_workspace(self) -> Call[WorkspaceView]:
+        """Let a workspace that was killed take inputs again."""
+        return Call(method="POST", path=self._in_workspace("/revive"), kind=WorkspaceView)
 
     def get_stats(self) -> Call[dict[str, int]]:
         """Counters by state, kind and outcome."""
@@ -213,10 +224,21 @@ class Routes:
     # -- turns
 
     def start_turn(
-        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+        self,
+        session: str | SessionView,
+        text: str,
+        *,
+        custom: dict[str, Any] | None = None,
+        if_busy: str | None = None,
     ) -> Call[AcceptedTurn]:
-        """Put an input and do not wait for it. Safe to repeat: never two turns."""
-        body = {"input": text} | _given(custom=custom)
+        """Put an input and do not wait for it. Safe to repeat: never two turns.
+
+        Args:
+            if_busy: ``enqueue`` (default), ``reject``, ``interrupt`` or ``inject``: what to do
+                beside a turn that is under way.
+
+        """
+        body = {"input": text} | _given(custom=custom, if_busy=if_busy)
         path = self._of(session, "/turns")
         return Call(method="POST", path=path, kind=AcceptedTurn, body=body, key=new_id("idm"))
 
@@ -227,10 +249,10 @@ class Routes:
         """Read a turn that has ended."""
         return Call(method="GET", path=self._in_workspace(f"/turns/{_id(turn)}"), kind=TurnResult)
 
-    def cancel_turn(self, turn: str | TurnView) -> Call[TurnView]:
+    def cancel_turn(self, turn: str | TurnView, *, reason: str | None = None) -> Call[TurnView]:
         """Ask for a turn to be cancelled; one that has ended stays as it ended."""
         path = self._in_workspace(f"/turns/{_id(turn)}/cancel")
-        return Call(method="POST", path=path, kind=TurnView)
+        return Call(method="POST", path=path, kind=TurnView, body=_given(reason=reason))
 
     def turn_events(self, turn: str) -> Call[None]:
         path = self._in_workspace(f"/turns/{_id(turn)}/events")

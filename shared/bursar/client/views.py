@@ -68,7 +68,10 @@ class LimitChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WorkspaceView(msgspec.Struct, frozen=True):
-    """A workspace. ``max_running`` and ``max_sessions`` are None when there is no such cap."""
+    """A workspace. Caps are None when there is none of its own.
+
+    ``killed`` says that the kill switch was thrown: it takes no inputs until it is revived.
+    """
 
     id: str
     created_ms: int
@@ -76,6 +79,8 @@ class WorkspaceView(msgspec.Struct, frozen=True):
     max_running: int | None
     max_sessions: int | None
     budget: AccountView
+    killed: bool = False
+    max_queued: int | None = None
 
 
 class SessionView(msgspec.Struct, frozen=True):
@@ -163,12 +168,16 @@ class TurnResult(TurnView, frozen=True):
 
 
 class AcceptedTurn(msgspec.Struct, frozen=True):
-    """An input that is on record and will be worked off."""
+    """An input that is on record and will be worked off.
+
+    ``joined`` says that ``turn`` was under way before and takes the input in.
+    """
 
     turn: str
     session: str
     status_url: str = ""
     events_url: str = ""
+    joined: bool = False
 
 
 class AddedMessage(msgspec.Struct, frozen=True):

@@ -112,6 +112,11 @@ class WorkspaceKeys:
     def idempotency(self, scope: str, key: str) -> str:
         return f"{self.prefix}:idem:{scope}:{key}"
 
+    @property
+    def kill_timer(self) -> str:
+        """Member of the shard's timers: this workspace was killed, cancel its turns."""
+        return f"kill {self.id}/ -"
+
     def session(self, sid: str) -> "SessionKeys":
         return SessionKeys(self, sid)
 

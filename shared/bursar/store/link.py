@@ -104,6 +104,8 @@ class Link:
         self._awaited: deque[_Awaited] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._silent = False
+        self.connects = 0
+        """How often a connection was made: more than once means that one was lost."""
 
     def make_connection(self) -> Connection:
         """A further connection to the same server, for somebody who needs it alone."""
@@ -138,6 +140,7 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()
+            self.connects += 1
             connection.write(b"".join(self._unsent))
             self._unsent.clear()
             self._connection = connection

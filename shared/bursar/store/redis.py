@@ -27,6 +27,8 @@ Arg = str | bytes | int
 class Transport(Protocol):
     """What carries commands: a `Link`, or a test's fakeredis."""
 
+    connects: int
+
     def send(self, commands: Sequence[Sent]) -> None: ...
 
     def make_connection(self) -> Connection: ...
@@ -108,6 +110,11 @@ class RedisClient:
     def make_connection(self) -> Connection:
         """A further connection to the same server, without a read timeout, for one owner."""
         return self._transport.make_connection()
+
+    @property
+    def connects(self) -> int:
+        """How often the shared connection was made: more than once means that one was lost."""
+        return self._transport.connects
 
     async def aclose(self) -> None:
         """Let what is under way land, then close the connection."""

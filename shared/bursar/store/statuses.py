@@ -30,6 +30,7 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
         "this Idempotency-Key was used before with another request body",
     ),
     "id_conflict": (Conflict, "id_conflict", "this id was used before with other values"),
+    "killed": (Conflict, "workspace_killed", "the workspace was stopped; it takes no inputs"),
     "fenced": (Fenced, "fenced", "another worker drives this session now"),
     "no_hold": (NotFound, "hold_not_found", "no such hold, or it ended too long ago"),
     "bad_secret": (Conflict, "hold_not_yours", "the hold belongs to another caller"),
@@ -57,10 +58,20 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
         raise LimitReached(f"a session tree has at most {detail} levels", code="too_deep")
     if status == "workspace_full":
         raise LimitReached(
-            f"the workspace's cap of {detail} live sessions is reached", code="workspace_full"
+            f"the workspace's cap of {detail} live sessions is reached",
+            code="workspace_full",
+            retry_after_s=5,
         )
     if status == "inbox_full":
-        raise LimitReached(f"{detail} inputs wait in this session already", code="inbox_full")
+        raise LimitReached(
+            f"{detail} inputs wait in this session already", code="inbox_full", retry_after_s=1
+        )
+    if status == "queue_full":
+        raise LimitReached(
+            f"{detail} turns are queued in this workspace already",
+            code="workspace_busy",
+            retry_after_s=2,
+        )
     if status == "pending":
         raise Conflict(f"{detail} micro-USD are still held by this session", code="money_pending")
     if status == "bad_amount":

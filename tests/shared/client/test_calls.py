@@ -65,7 +65,7 @@ CALLS: list[tuple[str, Any, str, Any, Any]] = [
         {"force": False},
         SESSION,
     ),
-    ("cancel_turn", ("t1",), f"POST {TURN}/cancel", None, turn_body("running")),
+    ("cancel_turn", ("t1",), f"POST {TURN}/cancel", {}, turn_body("running")),
     ("start_turn", ("s1", "hi"), f"POST {TURNS}", {"input": "hi"}, {"turn": "t1", "session": "s1"}),
     ("get_budget", (), "GET /v1/workspaces/acme/budget", None, ACCOUNT),
     (

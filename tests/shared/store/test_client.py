@@ -19,6 +19,8 @@ from bursar.store.redis import RedisClient, connect
 class Counting:
     """A link that notes how many commands each write carried."""
 
+    connects = 1
+
     def __init__(self, link: Link) -> None:
         self.link = link
         self.sizes: list[int] = []

@@ -1,34 +1,62 @@
 -- Accepts one input: turn, inbox item and turn.queued event in one step, so it is never half there.
+-- What happens beside a turn that is under way is the caller's choice: `enqueue` waits in line,
+-- `reject` refuses, `interrupt` asks for that turn's cancel and waits in line, `inject` joins it.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn idem ready
---       workspace sessions user path blocked_paused blocked_agent blocked
--- ARGV: sid ref tid input event waiting_event log_max max_inbox fingerprint idem_ttl_ms
---       user workspace_path agent priority no_worker
+--       workspace sessions user path blocked_paused blocked_agent blocked under_way
+-- ARGV: sid ref tid input event waiting_event log_max max_inbox max_queued fingerprint idem_ttl_ms
+--       user workspace_path agent priority no_worker if_busy under_way_tid reason
+-- `under_way` is the turn under way as the caller read it, only looked at by interrupt and inject.
 -- Returns {'ok', tid, seq, 'ring' | 'held' | 'blocked', worker, epoch, inbox_seq} |
---   {'repeat', tid} | {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'inbox_full', max}
--- 'stale': user, path, agent or priority are not the session's; the caller reads them again.
+--   {'injected', tid, seq, 'ring' | 'held', worker, epoch, inbox_seq} | {'repeat', tid} |
+--   {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'busy'} | {'killed'} |
+--   {'inbox_full', max} | {'queue_full', max}
+-- 'stale': user, path, agent, priority or turn are not the session's; the caller reads them again.
 -- include: clock
 -- include: args
 -- include: idem
 -- include: state
 -- include: events
 -- include: lease
+-- include: cancel
 local inbox, turn, idem, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local indexes, blocked_paused, blocked_agent, blocked = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18], KEYS[19], KEYS[20]
+local under_way = KEYS[21]
 local sid, ref, tid, input, event, waiting_event = take(), take(), take(), take(), take(), take()
-local log_max, max_inbox, fingerprint, idem_ttl_ms = take(), take(), take(), take()
+local log_max, max_inbox, max_queued, fingerprint, idem_ttl_ms = take(), take(), take(), take(), take()
 local user, workspace_path, agent, priority, no_worker = take(), take(), take(), take(), take()
+local if_busy, under_way_tid, reason = take(), take(), take()
 
 local answered = first_answer(idem, fingerprint)
 if answered then return answered end
 local s = redis.call('HMGET', session, 'id', 'state', 'ending', 'user', 'workspace_path', 'agent',
-  'lease_until_ms', 'worker', 'epoch', 'blocked', 'priority')
+  'lease_until_ms', 'worker', 'epoch', 'blocked', 'priority', 'turn', 'event_seq')
 if not s[1] then return {'gone'} end
 if s[2] == 'ended' or s[3] == '1' then return {'ended'} end
-if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent or s[11] ~= priority then
-  return {'stale'}
-end
+if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent or (s[11] or '') ~= priority then return {'stale'} end
+if if_busy == 'reject' and s[2] ~= 'idle' then return {'busy'} end
+local joins = if_busy == 'interrupt' or if_busy == 'inject'
+if joins and s[12] ~= under_way_tid then return {'stale'} end
+local caps = redis.call('HMGET', workspace, 'paused', 'killed', 'max_queued')
+if caps[2] == '1' then return {'killed'} end
 if redis.call('LLEN', inbox) >= tonumber(max_inbox) then return {'inbox_full', max_inbox} end
+local driven = tonumber(s[7]) > now
 
+if if_busy == 'inject' and under_way_tid ~= '' then
+  local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
+  redis.call('RPUSH', inbox, string.format('%d inject ', inbox_seq) .. under_way_tid)
+  redis.call('HSET', under_way, string.format('injected:%d', inbox_seq), input)
+  redis.call('HINCRBY', under_way, 'injections', 1)
+  remember(idem, fingerprint, under_way_tid, idem_ttl_ms)
+  if not driven then make_ready(session, ready, ref, now) end
+  return {'injected', under_way_tid, s[13], driven and 'held' or 'ring', s[8], s[9], tostring(inbox_seq)}
+end
+local queued_max = caps[3] or max_queued
+if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(queued_max) then
+  return {'queue_full', queued_max}
+end
+if if_busy == 'interrupt' and under_way_tid ~= '' then
+  ask_cancel(session, inbox, under_way, under_way_tid, reason, now)
+end
 local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
 redis.call('RPUSH', inbox, string.format('%d input ', inbox_seq) .. tid)
 redis.call('HSET', turn, 'id', tid, 'session', sid, 'state', 'queued', 'input', input,
@@ -41,11 +69,11 @@ for _, index in ipairs(indexes) do redis.call('ZADD', index, now, sid) end
 redis.call('PERSIST', events)
 local list = {'turn.queued', event}
 local outcome = 'ring'
-if tonumber(s[7]) > now then
+if driven then
   outcome = 'held'
 elseif s[10] ~= '' then
   outcome = 'blocked'
-elseif redis.call('HGET', workspace, 'paused') == '1' then
+elseif caps[1] == '1' then
   outcome = 'blocked'
   block(session, blocked, blocked_paused, 'paused', ref, now)
 elseif no_worker == '1' then

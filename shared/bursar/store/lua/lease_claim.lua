@@ -26,7 +26,7 @@ local function serves(agent)
 end
 
 local s = redis.call('HMGET', session, 'id', 'state', 'owner', 'lease_until_ms', 'worker', 'epoch',
-  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn')
+  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn', 'cancelling')
 if not s[1] then
   redis.call('ZREM', ready, ref)
   redis.call('ZREM', leases, ref)
@@ -48,11 +48,15 @@ if not again then
     return {'idle'}
   end
   if takeover and may_take_over ~= '1' then return {'held', s[5]} end
+  -- A turn that is to be cancelled waits for nothing: any worker can end it.
+  local cancelling = s[12] == '1'
   -- It stays ready: the sweeper rings where the agent is served.
-  if not serves(s[10]) then return {'unserved', s[10]} end
+  if not cancelling and not serves(s[10]) then return {'unserved', s[10]} end
   local caps = redis.call('HMGET', workspace, 'paused', 'max_running')
   local why, list
-  if caps[1] == '1' then
+  if cancelling then
+    why = nil
+  elseif caps[1] == '1' then
     why, list = 'paused', blocked_paused
   elseif caps[2] ~= 'unlimited' and not takeover
     and tonumber(redis.call('HGET', ws_stats, 'leases') or 0) >= tonumber(caps[2]) then

@@ -45,7 +45,8 @@ redis.call('HSET', session, 'id', sid, 'state', 'idle', 'root', root, 'depth', d
   'turn_count', 0, 'step_count', 0, 'tool_call_count', 0, 'approval_count', 0, 'epoch', 0,
   'owner', '', 'worker', '', 'lease_until_ms', 0, 'append_no', 0, 'event_seq', 0,
   'message_count', 0, 'context_start', 0, 'cancel_epoch', 0, 'turn', '', 'inbox_seq', 0,
-  'seen_seq', 0, 'since_ms', 0, 'attempts', 0, 'ending', 0, 'blocked', '', unpack(fields))
+  'seen_seq', 0, 'since_ms', 0, 'attempts', 0, 'ending', 0, 'cancelling', 0,
+  'blocked', '', unpack(fields))
 if #texts > 0 then redis.call('HSET', text, unpack(texts)) end
 open_account(account, session_limit, warn_percent)
 redis.call('HSET', account, 'per_action', per_action)

@@ -1,7 +1,7 @@
 -- Commits what a step produced, all or nothing: an answer, one tool's result, or the step's close.
--- KEYS: session events stats ws_stats effects messages turn [hold timers ledger account*]
+-- KEYS: session events stats ws_stats effects messages turn inbox [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max
---       n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
+--       n item* n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
 --       token_count secret actual account_names hold_ttl_ms warning_event n (event body)*
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} |
 --         {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
@@ -11,15 +11,15 @@
 -- include: fence
 -- include: commit
 -- include: events
-local effects, messages, turn = KEYS[5], KEYS[6], KEYS[7]
+local effects, messages, turn, inbox = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local epoch, owner, append_no, log_max = take(), take(), take(), take()
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then return {'repeat', redis.call('HGET', session, 'event_seq')} end
 if verdict ~= 'ok' then return {verdict} end
-local commit, refusal = read_commit(8)
+local commit, refusal = read_commit(9)
 if refusal then return {refusal} end
 local list = take_list(2)
 -- Progress: whoever takes this session over from here starts counting attempts anew.
 redis.call('HSET', session, 'append_no', append_no, 'active_ms', now, 'attempts', 0)
-for _, part in ipairs(apply_commit(commit, messages, effects, turn, now)) do list[#list + 1] = part end
+for _, part in ipairs(apply_commit(commit, inbox, messages, effects, turn, now)) do list[#list + 1] = part end
 return {'ok', tostring(emit(session, events, log_max, now, list))}

@@ -1,6 +1,6 @@
 -- Records a cancel. A queued turn ends here and now; a started one gets an inbox item for its driver.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn ready
--- ARGV: sid ref tid cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
+-- ARGV: sid ref tid reason cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
 -- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, priority, epoch, inbox_seq} |
 --         {'terminal', state} | {'not_found'}
 -- flags: allow-oom
@@ -9,30 +9,24 @@
 -- include: state
 -- include: events
 -- include: lease
+-- include: cancel
 local inbox, turn, ready = KEYS[10], KEYS[11], KEYS[12]
-local sid, ref, tid, event, ended_event = take(), take(), take(), take(), take()
+local sid, ref, tid, reason, event, ended_event = take(), take(), take(), take(), take(), take()
 local log_max, log_ttl_ms, turn_ttl_ms = take(), take(), take()
-local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq', 'cancel_ms')
+local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq')
 if t[2] ~= sid then return {'not_found'} end
 if t[1] ~= 'queued' and t[1] ~= 'running' and t[1] ~= 'waiting' then return {'terminal', t[1]} end
-local s = redis.call('HMGET', session, 'state', 'lease_until_ms', 'worker', 'agent', 'epoch',
-  'inbox_seq', 'ending', 'turn', 'priority')
-local driven = tonumber(s[2]) > now
+local s = redis.call('HMGET', session, 'state', 'lease_until_ms', 'worker', 'agent', 'priority', 'epoch',
+  'ending', 'turn')
 if t[1] ~= 'queued' then
-  local inbox_seq = s[6]
-  if not t[4] then
-    redis.call('HSET', turn, 'cancel_ms', now)
-    redis.call('HINCRBY', session, 'cancel_epoch', 1)
-    inbox_seq = string.format('%d', redis.call('HINCRBY', session, 'inbox_seq', 1))
-    redis.call('RPUSH', inbox, inbox_seq .. ' cancel ' .. tid)
-  end
-  if driven then return {'asked', 'held', s[3], s[4], s[9], s[5], inbox_seq} end
+  local inbox_seq = string.format('%d', ask_cancel(session, inbox, turn, tid, reason, now))
+  if tonumber(s[2]) > now then return {'asked', 'held', s[3], s[4], s[5], s[6], inbox_seq} end
   make_ready(session, ready, ref, now)
-  return {'asked', 'ring', '', s[4], s[9], s[5], inbox_seq}
+  return {'asked', 'ring', '', s[4], s[5], s[6], inbox_seq}
 end
 redis.call('LREM', inbox, 1, t[3] .. ' input ' .. tid)
 set_turn_state(turn, 'queued', 'cancelled')
-redis.call('HSET', turn, 'ended_ms', now, 'code', 'cancelled', 'reason', 'cancelled before it started')
+redis.call('HSET', turn, 'ended_ms', now, 'code', 'cancelled', 'reason', reason)
 redis.call('HDEL', turn, 'input')
 redis.call('PEXPIRE', turn, turn_ttl_ms)
 local list = {'turn.cancelled', event}

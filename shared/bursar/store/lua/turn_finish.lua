@@ -3,9 +3,10 @@
 -- KEYS: session events stats ws_stats idle queued running waiting ended effects messages turn inbox
 --       leases sessions user path blocked_cap [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max sid ref tid outcome code reason log_ttl_ms turn_ttl_ms
---       ended_event n item*  (then as step_commit from its messages on)
+--       ended_event  (then as step_commit from its items on)
 -- Returns {'ok', seq, 'more' | 'rest', next_blocked} | {'repeat', seq, 'more' | 'rest', ''} |
---   {'fenced'} | {'gone'} | {'turn_ended', state} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
+--   {'injected'} | {'fenced'} | {'gone'} | {'turn_ended', state} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
+-- 'injected': an input joined the turn that is not among the items; it has to be dealt with first.
 -- flags: allow-oom
 -- include: clock
 -- include: args
@@ -18,7 +19,7 @@ local effects, messages, turn, inbox, leases = KEYS[10], KEYS[11], KEYS[12], KEY
 local indexes, blocked_cap = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18]
 local epoch, owner, append_no, log_max = take(), take(), take(), take()
 local sid, ref, tid, outcome, code, reason = take(), take(), take(), take(), take(), take()
-local log_ttl_ms, turn_ttl_ms, ended_event, items = take(), take(), take(), take_list(1)
+local log_ttl_ms, turn_ttl_ms, ended_event = take(), take(), take()
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then
   local s = redis.call('HMGET', session, 'event_seq', 'lease_until_ms')
@@ -30,19 +31,23 @@ if refusal then return {refusal} end
 local list = take_list(2)
 
 local s = redis.call('HMGET', session, 'state', 'ending')
-local turn_state = redis.call('HGET', turn, 'state')
+local t = redis.call('HMGET', turn, 'state', 'injections')
+local turn_state, injections = t[1], tonumber(t[2] or 0)
 if turn_state ~= 'running' and turn_state ~= 'waiting' and turn_state ~= 'queued' then
   return {'turn_ended', turn_state or ''}
 end
-for _, item in ipairs(items) do redis.call('LREM', inbox, 1, item) end
-local extra = apply_commit(commit, messages, effects, turn, now)
+for _, item in ipairs(commit.items) do
+  if string.find(item, '^%d+ inject ') then injections = injections - 1 end
+end
+if injections > 0 then return {'injected'} end
+local extra = apply_commit(commit, inbox, messages, effects, turn, now)
 redis.call('DEL', effects)
 set_turn_state(turn, turn_state, outcome)
 redis.call('HSET', turn, 'ended_ms', now, 'code', code, 'reason', reason,
   'last_message', tonumber(redis.call('HGET', session, 'message_count')) - 1)
 redis.call('PEXPIRE', turn, turn_ttl_ms)
 redis.call('HSET', session, 'append_no', append_no, 'turn', '', 'attempts', 0, 'seen_seq', 0,
-  'active_ms', now)
+  'cancelling', 0, 'active_ms', now)
 for _, index in ipairs(indexes) do redis.call('ZADD', index, now, sid) end
 -- Warnings come before the terminal event: nothing of a turn follows that one.
 for i = #list - 1, #list do extra[#extra + 1] = list[i] end

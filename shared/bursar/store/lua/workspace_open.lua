@@ -16,7 +16,7 @@ if not amount(warn_percent) then return {'bad_amount'} end
 if only_new == '1' and redis.call('EXISTS', workspace) == 1 then return {'exists'} end
 local created = redis.call('HSETNX', workspace, 'id', id) == 1
 if created then
-  redis.call('HSET', workspace, 'created_ms', now, 'paused', 0, 'max_running', 'unlimited',
+  redis.call('HSET', workspace, 'created_ms', now, 'paused', 0, 'killed', 0, 'max_running', 'unlimited',
     'max_sessions', 'unlimited', 'policy_version', 0)
   open_account(account, limit, warn_percent)
 end

@@ -1,5 +1,7 @@
 """Typed calls of the scripts by which the outside world moves a session: inputs and cancels."""
 
+from typing import Any
+
 import msgspec
 
 from bursar.events import Span
@@ -10,7 +12,9 @@ from bursar.store.scripts.sessions import Idempotency, index_keys
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
-__all__ = ["Accepted", "Cancelled", "Facts", "cancel_turn", "put_input"]
+__all__ = ["IF_BUSY", "Accepted", "Busy", "Cancelled", "Facts", "cancel_turn", "put_input"]
+
+IF_BUSY = ("enqueue", "reject", "interrupt", "inject")
 
 _PUT = Script("inbox_put")
 _CANCEL = Script("turn_cancel")
@@ -25,11 +29,25 @@ class Facts(msgspec.Struct, frozen=True):
     priority: str
 
 
+class Busy(msgspec.Struct, frozen=True):
+    """What an input does beside a turn that is under way.
+
+    ``policy`` is one of `IF_BUSY`; ``turn`` is the turn under way, as far as the caller knows.
+    """
+
+    policy: str = "enqueue"
+    turn: str = ""
+
+    @property
+    def needs_turn(self) -> bool:
+        return self.policy in {"interrupt", "inject"}
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """An input that Redis has taken.
 
     ``outcome`` is ``ring``, ``held`` (by ``worker``), ``blocked``, or ``repeat`` when the
-    Idempotency-Key was known.
+    Idempotency-Key was known. ``joined`` says that ``turn`` was under way and takes the input in.
     """
 
     turn: str
@@ -38,6 +56,7 @@ class Accepted(msgspec.Struct, frozen=True):
     worker: str = ""
     epoch: int = 0
     inbox_seq: int = 0
+    joined: bool = False
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -61,8 +80,9 @@ async def put_input(
     payload: bytes,
     idempotency: Idempotency,
     no_worker: bool,
+    busy: Busy,
 ) -> Accepted | None:
-    """Accept an input. None: ``facts`` are not the session's; read them again.
+    """Accept an input. None: ``facts`` or ``busy`` are not the session's; read them again.
 
     Args:
         payload: the input as an encoded message.
@@ -83,6 +103,7 @@ async def put_input(
         shard.blocked_paused(ws.id),
         shard.blocked_agent(facts.agent),
         shard.blocked,
+        ws.turn(busy.turn),
     ]
     span = Span(session.id, turn)
     args = [
@@ -94,6 +115,7 @@ async def put_input(
         span.event("turn.waiting", reason="no_worker", agent=facts.agent).body,
         settings.event_log_max,
         settings.max_inbox,
+        settings.max_queued,
         idempotency.fingerprint,
         int(settings.idempotency_ttl_s * 1000),
         facts.user,
@@ -101,20 +123,32 @@ async def put_input(
         facts.agent,
         facts.priority,
         int(no_worker),
+        busy.policy,
+        busy.turn,
+        "interrupted by a newer input",
     ]
-    reply = await store.run(_PUT, keys, args)
+    return _accepted(await store.run(_PUT, keys, args))
+
+
+def _accepted(reply: list[Any]) -> Accepted | None:
     if reply[0] == "stale":
         return None
     if reply[0] == "repeat":
         return Accepted(text(reply[1]), "repeat")
-    if reply[0] != "ok":
+    if reply[0] not in {"ok", "injected"}:
         raise_for(reply)
     return Accepted(
-        text(reply[1]), text(reply[3]), int(reply[2]), text(reply[4]), int(reply[5]), int(reply[6])
+        turn=text(reply[1]),
+        outcome=text(reply[3]),
+        seq=int(reply[2]),
+        worker=text(reply[4]),
+        epoch=int(reply[5]),
+        inbox_seq=int(reply[6]),
+        joined=reply[0] == "injected",
     )
 
 
-async def cancel_turn(store: Store, session: SessionKeys, turn: str) -> Cancelled:
+async def cancel_turn(store: Store, session: SessionKeys, turn: str, reason: str) -> Cancelled:
     """Record that a turn is to be cancelled; a queued one ends at once."""
     settings = store.settings
     ws = session.workspace
@@ -123,7 +157,8 @@ async def cancel_turn(store: Store, session: SessionKeys, turn: str) -> Cancelle
         session.id,
         session.ref,
         turn,
-        Span(session.id, turn).event("turn.cancelled", code="cancelled").body,
+        reason,
+        Span(session.id, turn).event("turn.cancelled", code="cancelled", reason=reason).body,
         Span(session.id).event("session.ended").body,
         settings.event_log_max,
         int(settings.event_log_ttl_s * 1000),

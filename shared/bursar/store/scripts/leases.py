@@ -1,5 +1,7 @@
 """Typed calls of the scripts that claim, keep and give back sessions, and that wake them."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from bursar.events import Span
@@ -114,14 +116,17 @@ async def claim(
     )
 
 
-def renew_command(lease: Lease, *, lease_ms: int) -> tuple[list[str], list[str | int]]:
-    """KEYS and ARGV of a renewal; the heartbeat sends these on its own connection."""
-    session = lease.session
-    shard = session.workspace.shard
-    return (
-        [session.hash, shard.leases, shard.ready],
-        [session.ref, lease.epoch, lease.owner, lease_ms],
-    )
+def renew_command(leases: Sequence[Lease], *, lease_ms: int) -> tuple[list[str], list[str | int]]:
+    """KEYS and ARGV that renew leases of one shard; the heartbeat sends them on its own connection.
+
+    The reply has an answer for each: the number of its newest inbox item, or ``fenced``.
+    """
+    shard = leases[0].session.workspace.shard
+    keys = [shard.leases, shard.ready, *(lease.session.hash for lease in leases)]
+    args: list[str | int] = [lease_ms, len(leases)]
+    for lease in leases:
+        args += [lease.session.ref, lease.epoch, lease.owner]
+    return keys, args
 
 
 async def release(store: Store, lease: Lease) -> Ring | None:

@@ -21,12 +21,14 @@ __all__ = [
     "delete_session",
     "end_session",
     "index_keys",
+    "kill_workspace",
     "open_session",
     "open_workspace",
     "update_session",
 ]
 
 _WORKSPACE_OPEN = Script("workspace_open")
+_WORKSPACE_KILL = Script("workspace_kill")
 _OPEN = Script("session_open")
 _UPDATE = Script("session_update")
 _CLEAR = Script("session_clear")
@@ -80,6 +82,13 @@ async def open_workspace(
     if reply[0] == "bad_amount":
         raise_for(reply)
     return bool(reply[0] == "created")
+
+
+async def kill_workspace(store: Store, ws: WorkspaceKeys, reason: str) -> None:
+    """Let nothing start in the workspace any more, and leave the sweeper a timer."""
+    reply = await store.run(_WORKSPACE_KILL, [ws.hash, ws.shard.timers], [ws.kill_timer, reason])
+    if reply[0] != "ok":
+        raise_for(reply)
 
 
 async def open_session(

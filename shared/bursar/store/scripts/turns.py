@@ -4,6 +4,7 @@ A caller that lost a reply repeats the call with the same lease: `Lease.append_n
 answer the repeat without applying it twice.
 """
 
+import enum
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from bursar.store.store import Store
 
 __all__ = [
     "Commit",
+    "Finished",
     "append_events",
     "commit_step",
     "finish",
@@ -42,6 +44,7 @@ class Commit(msgspec.Struct, frozen=True):
     """What a step leaves behind.
 
     Args:
+        items: inbox items that are dealt with, such as inputs that joined the turn.
         effects: fields to set in the session's open effects; ``effects_done`` are dropped.
         token_count: size of the context now, or None to leave it.
         hold: hold to settle with ``actual_microusd``; ``warning`` is the event body for accounts
@@ -49,6 +52,7 @@ class Commit(msgspec.Struct, frozen=True):
 
     """
 
+    items: Sequence[InboxItem] = ()
     messages: Sequence[Message] = ()
     effects: dict[str, str | bytes] = {}
     effects_done: Sequence[str] = ()
@@ -63,6 +67,8 @@ class Commit(msgspec.Struct, frozen=True):
 
     def args(self, store: Store) -> list[Any]:
         return [
+            len(self.items),
+            *(item.raw for item in self.items),
             len(self.messages),
             *(encode_message(message) for message in self.messages),
             *pairs(self.effects),
@@ -81,6 +87,17 @@ class Commit(msgspec.Struct, frozen=True):
         ]
 
 
+class Finished(enum.Enum):
+    """How a turn's end left the session."""
+
+    MORE = "more"
+    """The inbox holds more: the lease is still ours."""
+    REST = "rest"
+    """Nothing is left: the lease was given back."""
+    INJECTED = "injected"
+    """Not at all: an input joined the turn that is not dealt with; look into the inbox."""
+
+
 _WROTE = {"ok", "repeat", "not_queued"}
 
 
@@ -92,7 +109,7 @@ async def _write(
     reply = await store.run(script, keys, [lease.epoch, lease.owner, number, *args])
     if reply[0] in _WROTE:
         lease.append_no = number
-    elif reply[0] not in {"more", "not_waiting"}:
+    elif reply[0] not in {"more", "not_waiting", "injected"}:
         raise_for(reply)
     return reply
 
@@ -125,7 +142,13 @@ async def commit_step(
 ) -> None:
     """Commit messages, effects, counters, settlement and events, all or nothing."""
     session = lease.session
-    keys = [*session.counted, session.effects, session.messages, session.workspace.turn(turn)]
+    keys = [
+        *session.counted,
+        session.effects,
+        session.messages,
+        session.workspace.turn(turn),
+        session.inbox,
+    ]
     args = [store.settings.event_log_max, *commit.args(store), *event_args(events)]
     await _write(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
 
@@ -207,17 +230,16 @@ async def finish(
     code: str,
     reason: str,
     index_keys: Sequence[str],
-    items: Sequence[InboxItem],
     commit: Commit,
     events: Sequence[Event],
     ended_event: bytes,
-) -> bool:
-    """End a turn. True if the inbox holds more: then the lease is still ours.
+) -> Finished:
+    """End a turn.
 
     Args:
         outcome: ``succeeded``, ``failed``, ``cancelled`` or ``quarantined``.
         index_keys: activity indexes of the session: all, by user, by path.
-        items: inbox items about this turn that are dealt with now.
+        commit: with all inbox items about this turn among its ``items``.
         events: the last one is the terminal event.
 
     """
@@ -246,14 +268,14 @@ async def finish(
         int(settings.event_log_ttl_s * 1000),
         int(settings.turn_ttl_s * 1000),
         ended_event,
-        len(items),
-        *(item.raw for item in items),
         *commit.args(store),
         *event_args(events),
     ]
     reply = await _write(store, lease, _FINISH, keys, args)
+    if reply[0] == "injected":
+        return Finished.INJECTED
     _note_blocked(lease, reply[3])
-    return text(reply[2]) == "more"
+    return Finished(text(reply[2]))
 
 
 def _hold_keys(commit: Commit) -> list[str]:

@@ -1,10 +1,11 @@
--- What a step leaves behind: messages, effects, counters, and the settlement of its hold.
+-- What a step leaves behind: messages, effects, counters, the settlement of its hold, and inbox items
+-- that are dealt with: of an input that joined the turn the text goes, too.
 -- Read with read_commit before the first write, applied with apply_commit after all checks.
 -- include: stats
 -- include: money
 -- include: json
 local function read_commit(first_hold_key)
-  local c = {messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
+  local c = {items = take_list(1), messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
   c.steps, c.tool_calls = tonumber(take()), tonumber(take())
   c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
   c.secret, c.actual, c.names, c.hold_ttl_ms, c.warning = take(), take(), take(), take(), take()
@@ -38,7 +39,14 @@ local function apply_settlement(c, turn, effects, now)
   end
   return list
 end
-local function apply_commit(c, messages, effects, turn, now)
+local function apply_commit(c, inbox, messages, effects, turn, now)
+  for _, item in ipairs(c.items) do
+    redis.call('LREM', inbox, 1, item)
+    local joined = string.match(item, '^(%d+) inject ')
+    if joined and redis.call('HDEL', turn, 'injected:' .. joined) == 1 then
+      redis.call('HINCRBY', turn, 'injections', -1)
+    end
+  end
   if #c.messages > 0 then
     redis.call('RPUSH', messages, unpack(c.messages))
     redis.call('HINCRBY', session, 'message_count', #c.messages)
