@@ -5,6 +5,7 @@ measured instead.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,23 +23,32 @@ class Connection:
         self._head = f"Host: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def _send(self, method: str, path: str, body: Any, accept: str) -> asyncio.StreamReader:
+    async def _send(
+        self, method: str, path: str, body: Any, accept: str, extra: str = ""
+    ) -> asyncio.StreamReader:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
         data = b"" if body is None else json.dumps(body).encode()
         head = (
-            f"{method} {path} HTTP/1.1\r\n{self._head}Accept: {accept}\r\n"
+            f"{method} {path} HTTP/1.1\r\n{self._head}Accept: {accept}\r\n{extra}"
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
         writer.write(head.encode() + data)
         return reader
 
+    async def exchange(
+        self, method: str, path: str, body: Any = None, *, key: str = ""
+    ) -> tuple[int, bytes]:
+        """Send and return status and body. ``key`` is an Idempotency-Key."""
+        extra = f"Idempotency-Key: {key}\r\n" if key else ""
+        reader = await self._send(method, path, body, "application/json", extra)
+        status, headers = await _read_head(reader)
+        return status, await reader.readexactly(int(headers.get("content-length", "0")))
+
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         """Send and return the decoded JSON answer; any status of 400 or more is an error."""
-        reader = await self._send(method, path, body, "application/json")
-        status, headers = await _read_head(reader)
-        answer = await reader.readexactly(int(headers.get("content-length", "0")))
+        status, answer = await self.exchange(method, path, body)
         if status >= 400:
             raise RuntimeError(f"{method} {path}: {status} {answer.decode()}")
         return json.loads(answer) if answer else None
@@ -58,9 +68,10 @@ class Connection:
 
     async def aclose(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
-            await self._streams[1].wait_closed()
-            self._streams = None
+            streams, self._streams = self._streams, None
+            streams[1].close()
+            with contextlib.suppress(OSError):  # the other end may be gone already
+                await streams[1].wait_closed()
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

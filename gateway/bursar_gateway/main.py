@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from bursar import failpoints
 from bursar.errors import BursarError, InvalidInput
 from bursar.settings import GatewaySettings, load_settings
 from bursar_gateway.app import build
@@ -30,6 +31,7 @@ async def serve(settings: GatewaySettings) -> None:
         BursarError: the store cannot be used.
 
     """
+    failpoints.arm(settings)
     listener = listen(settings.host, settings.port)
     try:
         gateway = await open_gateway(settings)

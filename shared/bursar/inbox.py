@@ -6,6 +6,7 @@ import msgspec
 
 from bursar import turns
 from bursar.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
+from bursar.failpoints import failpoint
 from bursar.ids import new_id
 from bursar.leases import InboxItem
 from bursar.messages import UserMessage
@@ -81,6 +82,7 @@ class Inputs:
             entry = await self._registry.find(facts.agent)
             if busy.needs_turn:
                 busy = Busy(if_busy, await self._turn_of(session))
+            failpoint("C0")
             accepted = await inputs.put_input(
                 self._store,
                 session,
@@ -92,8 +94,10 @@ class Inputs:
                 busy=busy,
             )
             if accepted is not None:
+                failpoint("C2")
                 turn = "" if accepted.joined else accepted.turn
                 await self._wake(session, facts.agent, facts.priority, accepted, turn)
+                failpoint("C1")
                 return accepted
             self._facts.pop(session.ref, None)
         raise Conflict("the session changes too fast, try again", code="session_changing")

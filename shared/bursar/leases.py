@@ -56,7 +56,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class ClaimRefused(msgspec.Struct, frozen=True):
-    """``gone``, ``held``, ``idle``, ``unserved`` or ``blocked``; ``detail`` says by whom or why."""
+    """``gone held idle unserved suspect`` or ``blocked``; ``detail`` says by whom or why."""
 
     status: str
     detail: str = ""

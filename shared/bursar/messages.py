@@ -63,12 +63,17 @@ class AssistantMessage(
 
 
 class ToolMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag="tool", tag_field="role"):
-    """The result of one tool call; every call gets exactly one, also when it was refused."""
+    """The result of one tool call; every call gets exactly one, also when it was refused.
+
+    ``unknown`` says that the call had begun when it was cut off: it may have taken effect, and it
+    was not repeated.
+    """
 
     call_id: str
     name: str
     output: str
     is_error: bool = False
+    unknown: bool = False
     turn: str = ""
     step: int = 0
     at_ms: int = 0

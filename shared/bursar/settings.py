@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     shards: Annotated[int, Field(ge=1, le=1000)] = 16
     """Fixed at the first start of an installation; another value then refuses to start."""
 
+    failpoints: str = ""
+    """For tests of crashes: see `bursar.failpoints`. Refused in production."""
+
     redis_timeout_s: Seconds = 3.0
 
     session_limit_microusd: Microusd = 100_000_000

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bursar.clock import monotonic_s
 from bursar.errors import StoreUnavailable
+from bursar.failpoints import failpoint
 from bursar.ids import new_secret
 from bursar.leases import Claimed, ClaimRefused
 from bursar.queue import Bell
@@ -39,6 +40,9 @@ class Dispatcher:
         self._claiming: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, Bell] = {}
         """Bells that came in although all slots are taken, in order."""
+        self._suspects: dict[str, Bell] = {}
+        """Bells of sessions that may have taken down two workers: driven one at a time."""
+        self._suspect = ""
         self._again: set[str] = set()
         self._draining = False
         self._claimant = Claimant(kit.worker_id, tuple(sorted(kit.agents)), kit.settings.lease_ms)
@@ -69,9 +73,12 @@ class Dispatcher:
         else:
             # A claim that is under way must be heard to its end, else the session would stay leased
             # to nobody: so it is a task of its own that nothing cancels.
-            claiming = asyncio.get_running_loop().create_task(self._claim(bell))
-            self._claiming[ref] = claiming
-            claiming.add_done_callback(lambda done: self._claimed(ref, done))
+            self._claim_soon(bell, alone=False)
+
+    def _claim_soon(self, bell: Bell, *, alone: bool) -> None:
+        claiming = asyncio.get_running_loop().create_task(self._claim(bell, alone=alone))
+        self._claiming[bell.ref] = claiming
+        claiming.add_done_callback(lambda done: self._claimed(bell.ref, done))
 
     def _claimed(self, ref: str, claiming: "asyncio.Task[None]") -> None:
         del self._claiming[ref]
@@ -80,30 +87,46 @@ class Dispatcher:
             logger.warning("%s: not claimed, the sweeper will ring again: %s", ref, error)
         elif error is not None:
             logger.error("%s: the claim failed", ref, exc_info=error)
+        if ref == self._suspect and ref not in self._drives:
+            self._suspect = ""
         self._next()
 
     def _next(self) -> None:
         """A slot may be free: give it to a bell that waits here, or ask for another."""
         if self._waiting and not self._draining and self.busy < self._kit.settings.slots:
             self.hear(self._waiting.pop(next(iter(self._waiting))))
+        if self._suspects and not self._suspect and self.room():
+            self._suspect = next(iter(self._suspects))
+            bell = self._suspects.pop(self._suspect)
+            if bell.ref in self._drives or bell.ref in self._claiming:
+                self._suspect = ""
+            else:
+                self._claim_soon(bell, alone=True)
         self.on_room()
 
-    async def _claim(self, bell: Bell) -> None:
+    async def _claim(self, bell: Bell, *, alone: bool) -> None:
         kit, ref = self._kit, bell.ref
+        failpoint("C3")
         claimed_s = monotonic_s()
-        claimed = await self._try_to_claim(bell)
+        claimed = await self._try_to_claim(bell, alone=alone)
         if not isinstance(claimed, Claimed):
+            if claimed.status == "suspect":
+                self._suspects[ref] = bell
             logger.debug("%s: not claimed, it is %s %s", ref, claimed.status, claimed.detail)
             return
+        failpoint("C4")
         if self._draining:
             ring = await leases.release(kit.store, claimed.lease)
             if ring is not None:
                 await kit.bells.ring(ring)
             return
         agent = kit.agents.get(claimed.fields["agent"])
-        self._start(ref, Drive(kit, agent, claimed, claimed_s=claimed_s))
+        drive = Drive(
+            kit, agent, claimed, claimed_s=claimed_s, on_progress=lambda: self._cleared(ref)
+        )
+        self._start(ref, drive)
 
-    async def _try_to_claim(self, bell: Bell) -> Claimed | ClaimRefused:
+    async def _try_to_claim(self, bell: Bell, *, alone: bool) -> Claimed | ClaimRefused:
         """Claim, and claim again with the same owner if the reply was lost: it may be ours."""
         kit, owner = self._kit, new_secret()
         session = self._session(bell.ref)
@@ -117,6 +140,7 @@ class Dispatcher:
                     owner=owner,
                     item=bell.item,
                     take_over=self._grace.is_over,
+                    alone=alone,
                 )
             except StoreUnavailable as error:
                 self._grace.begin(str(error))
@@ -131,9 +155,17 @@ class Dispatcher:
         self._tasks[ref] = task
         task.add_done_callback(lambda _: self._ended(ref, drive))
 
+    def _cleared(self, ref: str) -> None:
+        """A session has made progress: whatever took its workers down, it was another one."""
+        if ref == self._suspect:
+            self._suspect = ""
+            self._next()
+
     def _ended(self, ref: str, drive: Drive) -> None:
         self._heartbeat.remove(drive)
         del self._drives[ref], self._tasks[ref]
+        if ref == self._suspect:
+            self._suspect = ""
         if ref in self._again:
             self._again.discard(ref)
             self._waiting[ref] = Bell(ref)

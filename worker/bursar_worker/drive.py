@@ -8,11 +8,13 @@ state from which any other worker goes on.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from bursar.agents import Agent
 from bursar.errors import BursarError, Fenced, StoreUnavailable
 from bursar.events import Span
+from bursar.failpoints import failpoint
 from bursar.leases import Claimed, InboxItem
 from bursar.sessions import ancestors_of
 from bursar.store.codec import text
@@ -40,11 +42,18 @@ class Drive:
         agent: None if this worker does not serve the session's agent. It was given the session all
             the same, because a turn is to be cancelled; that one it ends, and starts no other.
         claimed_s: monotonic time before the claim was sent.
+        on_progress: called whenever something of a turn was committed.
 
     """
 
     def __init__(
-        self, kit: Kit, agent: Agent | None, claimed: Claimed, *, claimed_s: float
+        self,
+        kit: Kit,
+        agent: Agent | None,
+        claimed: Claimed,
+        *,
+        claimed_s: float,
+        on_progress: Callable[[], None],
     ) -> None:
         self._kit = kit
         self._agent = agent
@@ -58,6 +67,8 @@ class Drive:
         self._draining = False
         self._abandoning = False
         self._attempts = int(claimed.fields["attempts"])
+        self._on_progress = on_progress
+        self._next_attempt = 1
         self._lost: BursarError | None = None
         self._writer = SessionWriter(kit.store, self.lease, self._lose)
 
@@ -88,6 +99,8 @@ class Drive:
         """Drive until the session is let go. Errors end in the log: the lease then runs out."""
         ref = self._session.ref
         try:
+            # In this order: should this worker die here, the holds make the next one say it again.
+            self._announce_lost_call()
             await self._end_stale_holds(self._claimed.effects)
             await self._work_off()
         except Fenced as error:
@@ -99,6 +112,16 @@ class Drive:
         finally:
             await self._writer.settle()
 
+    def _announce_lost_call(self) -> None:
+        """Say so if a model call was under way when its worker was lost: it will be made again."""
+        for hold_id in _holds(self._claimed.effects):
+            session, turn, step, *attempt = hold_id.split("/")
+            if len(attempt) == 1 and turn == self._claimed.fields["turn"]:
+                span = Span(session, turn, int(step), int(attempt[0]))
+                self._next_attempt = max(self._next_attempt, span.attempt + 1)
+                lost = {"reason": "its worker was lost", "code": "worker_lost"}
+                self._writer.emit(span.event("step.abandoned", **lost))
+
     async def _work_off(self) -> None:
         turn: TurnRun | None = None
         if self._claimed.fields["turn"]:
@@ -107,7 +130,7 @@ class Drive:
             turn = await self._start_next()
         while turn is not None:
             ending = await self._attend(turn)
-            self._attempts = 0
+            self._progressed()
             if ending is Ending.RELEASE:
                 break
             if ending in {Ending.PARKED, Ending.REST}:
@@ -123,13 +146,27 @@ class Drive:
         )
         path = budgets.Path.of(self._session, user=fields["user"], ancestors=ancestors)
         agent = self._agent or Agent(name=fields["agent"], model=fields["model"])
-        return Scope(self._kit, agent, self.lease, self._writer, self._authority, fields, path)
+        return Scope(
+            kit=self._kit,
+            agent=agent,
+            lease=self.lease,
+            writer=self._writer,
+            authority=self._authority,
+            progressed=self._progressed,
+            fields=fields,
+            path=path,
+        )
+
+    def _progressed(self) -> None:
+        """As in Redis: whoever takes the session over from here counts attempts anew."""
+        self._attempts = 0
+        self._on_progress()
 
     async def _resume(self) -> TurnRun | None:
         """Go on with the turn that a former lease left behind, running or parked."""
         tid = self._claimed.fields["turn"]
         turn = await self._loaded(tid, self._claimed.effects)
-        turn.note_abandoned(self._claimed.effects)
+        turn.first_attempt = self._next_attempt
         self._tell(turn)
         if self._agent is None and not turn.cancelled:
             return None
@@ -223,6 +260,7 @@ class Drive:
             about_it = [item for item in self._inbox if item.target == turn.id]
             ending = await turn.finish(about_it)
             if ending is not Ending.INJECTED:
+                failpoint("C16")
                 return ending
             await self._look_into_inbox(turn)
             if not turn.cancelled and await turn.go_on():
@@ -236,6 +274,7 @@ class Drive:
                 ending = await self._finish(turn)
                 assert ending is not None  # noqa: S101
                 return ending
+        failpoint("C14")
         return Ending.PARKED
 
     async def _look_into_inbox(self, turn: TurnRun) -> None:
@@ -263,9 +302,8 @@ class Drive:
 
     async def _end_stale_holds(self, effects: dict[str, bytes]) -> None:
         """End holds that nobody will end any more: sent ones are booked in full, others go back."""
-        for field, names in effects.items():
-            if field.startswith("hold:"):
-                await self._writer.write(self._expire(field.removeprefix("hold:"), text(names)))
+        for hold_id, names in _holds(effects).items():
+            await self._writer.write(self._expire(hold_id, names))
 
     def _expire(self, hold_id: str, names: str) -> Any:
         turn = hold_id.split("/")[1]
@@ -294,3 +332,12 @@ class Drive:
             if ring is not None:
                 await self._kit.bells.ring(ring)
         self.lease.next_blocked.clear()
+
+
+def _holds(effects: dict[str, bytes]) -> dict[str, str]:
+    """Open holds by id, ``session/turn/step/attempt`` for model calls, with their accounts."""
+    return {
+        field.removeprefix("hold:"): text(names)
+        for field, names in effects.items()
+        if field.startswith("hold:")
+    }

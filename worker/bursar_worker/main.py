@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 from arq.worker import func
 
+from bursar import failpoints
 from bursar.agents import Agent, load_agents
 from bursar.budgets.pricing import PriceBook
 from bursar.clock import wall_ms
@@ -166,6 +167,7 @@ def _queue_worker(
 
 
 async def serve(settings: WorkerSettings) -> None:
+    failpoints.arm(settings)
     agents = load_agents(settings.agents)
     store = await open_store(settings)
     try:

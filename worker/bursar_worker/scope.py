@@ -1,5 +1,6 @@
 """What belongs to one drive and is handed to all of its parts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bursar.agents import Agent
@@ -18,7 +19,8 @@ __all__ = ["Scope"]
 class Scope:
     """``fields`` is the session's hash as it was at the claim; ``path`` its accounts.
 
-    ``authority`` is asked before anything starts that has an effect outside of Redis.
+    ``authority`` is asked before anything starts that has an effect outside of Redis, and
+    ``progressed`` is called when something of a turn was committed.
     """
 
     kit: Kit
@@ -26,6 +28,7 @@ class Scope:
     lease: Lease
     writer: SessionWriter
     authority: Authority
+    progressed: Callable[[], None]
     fields: dict[str, str]
     path: Path
 

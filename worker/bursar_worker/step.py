@@ -12,6 +12,7 @@ from bursar.budgets.pricing import Quote
 from bursar.clock import wall_ms
 from bursar.errors import BudgetRefused, Conflict, ModelError
 from bursar.events import Event, Span
+from bursar.failpoints import failpoint
 from bursar.ids import new_id, new_secret
 from bursar.messages import AssistantMessage, ToolCall, Usage, well_formed
 from bursar.models import Model, ModelRequest, ReasoningDelta, TextDelta
@@ -136,10 +137,12 @@ class ModelStep:
             )
             try:
                 await self._scope.authority.require()
+                failpoint("C6")
                 await self._consume(model, request)
             except ModelError as error:
                 await self._failed(error, last=tried == self._settings.model_attempts)
                 continue
+            failpoint("C8")
             return self._answer(quote, model_name)
         raise AssertionError("the last attempt raises")
 
@@ -202,6 +205,7 @@ class ModelStep:
         try:
             async with asyncio.timeout(self._settings.model_timeout_s):
                 async for event in model.stream(request):
+                    failpoint("C7")
                     self._take(event)
         except TimeoutError:
             limit_s = self._settings.model_timeout_s

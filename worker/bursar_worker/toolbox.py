@@ -19,6 +19,7 @@ from bursar.clock import monotonic_s, wall_ms
 from bursar.context import Progress, ToolContext
 from bursar.errors import BudgetRefused, BursarError, Fenced, InvalidInput, StoreUnavailable
 from bursar.events import Span
+from bursar.failpoints import failpoint
 from bursar.gate.pipeline import GateRequest, refusal
 from bursar.ids import new_secret
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
@@ -55,6 +56,10 @@ def intents(calls: tuple[ToolCall, ...]) -> dict[str, str | bytes]:
 class _Outcome:
     output: str
     is_error: bool = False
+    unknown: bool = False
+
+
+_UNKNOWN = _Outcome(UNKNOWN, is_error=True, unknown=True)
 
 
 class OpenCalls:
@@ -83,8 +88,9 @@ class OpenCalls:
             if call.id in self.results:
                 found.append(self.results[call.id])
                 continue
-            output = _STOPPED if self.states[call.id] == _INTENT else UNKNOWN
-            found.append(_message(call, _Outcome(output, is_error=True), span))
+            begun = self.states[call.id] != _INTENT
+            outcome = _UNKNOWN if begun else _Outcome(_STOPPED, is_error=True)
+            found.append(_message(call, outcome, span))
         return found
 
 
@@ -94,6 +100,7 @@ def _message(call: ToolCall, outcome: _Outcome, span: Span) -> ToolMessage:
         name=call.name,
         output=outcome.output,
         is_error=outcome.is_error,
+        unknown=outcome.unknown,
         turn=span.turn,
         step=span.step,
         at_ms=wall_ms(),
@@ -144,12 +151,15 @@ class Toolbox:
             call=call.id,
             name=call.name,
             is_error=outcome.is_error,
+            unknown=outcome.unknown,
             output=outcome.output[:_SHOWN],
         )
         scope, turn = self._scope, self._span.turn
         await self._writer.write(
             lambda: scripts.commit_step(scope.store, scope.lease, turn, commit, [event])
         )
+        scope.progressed()
+        failpoint("C13")
         open_calls.states[call.id] = _DONE
         open_calls.results[call.id] = message
 
@@ -165,7 +175,7 @@ class Toolbox:
             known = ", ".join(sorted(self._tools)) or "none"
             return _Outcome(f"There is no tool {call.name!r}. Tools: {known}.", is_error=True), None
         if open_calls.states[call.id] == _SENT and tool.effect == "at_most_once":
-            return _Outcome(UNKNOWN, is_error=True), None
+            return _UNKNOWN, None
         hold: HoldRef | None = None
         try:
             arguments = tool.parse(call.arguments)
@@ -176,11 +186,15 @@ class Toolbox:
         except (_RefusedError, BudgetRefused) as error:
             return _Outcome(str(error), is_error=True), None
         await self._scope.authority.require()
+        failpoint("C10")
         await self._announce(tool, call, arguments, hold)
         open_calls.states[call.id] = _SENT
+        failpoint("C11")
         # Again, because the way to Redis and back may have taken long.
         await self._scope.authority.require()
-        return await self._execute(tool, call, arguments), hold
+        outcome = await self._execute(tool, call, arguments)
+        failpoint("C12")
+        return outcome, hold
 
     async def _pass_gate(self, tool: Tool[..., Any], arguments: dict[str, Any]) -> None:
         try:

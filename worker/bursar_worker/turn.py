@@ -10,6 +10,7 @@ import msgspec
 from bursar.clock import wall_ms
 from bursar.errors import BudgetRefused, Fenced, ModelError, StoreUnavailable
 from bursar.events import Event, Span
+from bursar.failpoints import failpoint
 from bursar.leases import InboxItem
 from bursar.messages import Message, UserMessage
 from bursar.registry import redis_ms
@@ -71,7 +72,9 @@ class TurnRun:
         self._steps = 0
         self._started_ms = 0
         self._wake_at_ms = 0
-        self._first_attempt = 1
+        self.first_attempt = 1
+        """Number of the next step's first attempt: those before it were lost with their worker."""
+        """Number of the next step's first attempt: those before it were lost with their worker."""
         self._verdict: _Verdict | None = None
         self._answer: Answer | None = None
         self._step: ModelStep | None = None
@@ -112,21 +115,6 @@ class TurnRun:
             context_start=_TAIL if self._exhausted else int(scope.fields["context_start"]),
             max_bytes=scope.kit.settings.history_max_bytes,
         )
-
-    def note_abandoned(self, effects: dict[str, bytes]) -> None:
-        """A model call was under way when its worker was lost: say so before it is asked again."""
-        prefix = f"hold:{self._scope.session.id}/{self.id}/{self._steps + 1}/"
-        attempts = [
-            int(field.removeprefix(prefix))
-            for field in effects
-            if field.startswith(prefix) and field.removeprefix(prefix).isdecimal()
-        ]
-        if attempts:
-            self._first_attempt = max(attempts) + 1
-            span = self._span.at(attempt=max(attempts))
-            self._writer.emit(
-                span.event("step.abandoned", reason="its worker was lost", code="worker_lost")
-            )
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:
         """Run again after having been parked; ``early`` parks it once more for the time left."""
@@ -182,11 +170,12 @@ class TurnRun:
         if self._steps >= limit:
             self._verdict = _Verdict("failed", "step_limit", f"no answer within {limit} steps")
             raise Stopped
+        failpoint("C5")
         scope, span = self._scope, self._span
         model_name, model = scope.kit.model_of(scope.agent, scope.fields["model"])
-        self._step = ModelStep(scope, span, self._first_attempt)
+        self._step = ModelStep(scope, span, self.first_attempt)
         answer = await self._step.run(model_name, model, self._transcript)
-        self._first_attempt = 1
+        self.first_attempt = 1
         if not answer.message.tool_calls:
             # The last answer is committed together with the turn's end, in one script.
             self._answer, self._verdict = answer, _Verdict("succeeded")
@@ -243,6 +232,7 @@ class TurnRun:
         ]
         commit = answer.commit(span, intents(calls))
         await self._commit_step(commit, events)
+        failpoint("C9")
         self._transcript.add([answer.message])
         self._step = None
 
@@ -251,6 +241,7 @@ class TurnRun:
         await self._writer.write(
             lambda: scripts.commit_step(scope.store, scope.lease, self.id, commit, events)
         )
+        scope.progressed()
 
     async def _run_tools(self, open_calls: OpenCalls, span: Span | None = None) -> None:
         span = span or self._span.at(step=self._steps)

@@ -107,7 +107,7 @@ def messages(
         return
     for message in found:
         if isinstance(message, ToolMessage):
-            mark = "failed" if message.is_error else "result"
+            mark = "unknown" if message.unknown else "failed" if message.is_error else "result"
             _say(f"tool {message.name} {mark}", message.output[:500], style="dim")
             continue
         calls = message.tool_calls if isinstance(message, AssistantMessage) else ()

@@ -2,10 +2,12 @@
 -- which turn it is about, and that is the next one, the turn begins here and now.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox effects leases ready
 --       workspace blocked_paused blocked_cap blocked turn messages
--- ARGV: sid ref owner worker lease_ms take_over item tid event log_max n agent*
---       take_over: whether a lease that ran out may be taken; agents that the worker serves; item, tid and event (without its agent) empty for no turn
+-- ARGV: sid ref owner worker lease_ms take_over alone item tid event log_max n agent*
+--       take_over: whether a lease that ran out may be taken; alone: whether the worker has room for
+--       a session that took down two workers in a row, as the only one of its kind; agents that the worker serves; item, tid and event (without its agent) empty for no turn
 -- Returns {'ok', epoch, takeover, {session fields}, {inbox items}, {effects}} |
---   {'gone'} | {'held', worker} | {'idle'} | {'unserved', agent} | {'blocked', why}
+--   {'gone'} | {'held', worker} | {'idle'} | {'unserved', agent} |
+--   {'suspect'} | {'blocked', why}
 -- A claim of the same owner again (lost reply) answers as the first did.
 -- include: clock
 -- include: args
@@ -17,7 +19,7 @@ local inbox, effects, leases, ready, workspace = KEYS[10], KEYS[11], KEYS[12], K
 local blocked_paused, blocked_cap, blocked = KEYS[15], KEYS[16], KEYS[17]
 local turn, messages = KEYS[18], KEYS[19]
 local sid, ref, owner, worker, lease_ms = take(), take(), take(), take(), tonumber(take())
-local may_take_over, item, tid, event, log_max, agents = take(), take(), take(), take(), take(), take_list(1)
+local may_take_over, alone, item, tid, event, log_max, agents = take(), take(), take(), take(), take(), take(), take_list(1)
 local function serves(agent)
   for _, each in ipairs(agents) do
     if each == agent then return true end
@@ -26,7 +28,7 @@ local function serves(agent)
 end
 
 local s = redis.call('HMGET', session, 'id', 'state', 'owner', 'lease_until_ms', 'worker', 'epoch',
-  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn', 'cancelling')
+  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn', 'cancelling', 'attempts')
 if not s[1] then
   redis.call('ZREM', ready, ref)
   redis.call('ZREM', leases, ref)
@@ -47,6 +49,10 @@ if not again then
     redis.call('ZREM', ready, ref)
     return {'idle'}
   end
+  -- Sessions of a worker that died come back together. The one that killed it must not take the
+  -- others with it a third time; one that did so three times is not run again anyway.
+  local attempts = tonumber(s[13]) + (takeover and 1 or 0)
+  if attempts == 2 and alone ~= '1' then return {'suspect'} end
   if takeover and may_take_over ~= '1' then return {'held', s[5]} end
   -- A turn that is to be cancelled waits for nothing: any worker can end it.
   local cancelling = s[12] == '1'

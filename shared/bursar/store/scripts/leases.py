@@ -66,12 +66,14 @@ async def claim(
     owner: str,
     item: InboxItem | None = None,
     take_over: bool = True,
+    alone: bool = True,
 ) -> Claimed | ClaimRefused:
     """Try to become the one who drives ``session``. Safe to repeat with the same ``owner``.
 
     Args:
         item: the input that the bell was about; if it is the next, its turn begins with the claim.
         take_over: whether a lease that ran out may be taken from its owner.
+        alone: whether a session may be taken that may have taken down two workers in a row.
 
     """
     ws = session.workspace
@@ -97,6 +99,7 @@ async def claim(
         claimant.worker,
         claimant.lease_ms,
         int(take_over),
+        int(alone),
         item.raw if item else "",
         span.turn,
         span.event("turn.started", worker=claimant.worker).body,

@@ -1,0 +1,172 @@
+"""``make bench NAME=chaos``: break things on purpose, then audit what is left.
+
+Without options everything at once for two minutes. ``--points`` kills at each point of a turn's
+way, ``--pauses`` stops workers beyond their lease, ``--reconnects`` cuts streams and kills
+gateways, ``--flushes`` empties the queue's database under load. The seed is printed; give it again
+to repeat.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.chaos import flushes, mix, pauses, points, reconnects
+from bench.chaos.site import BrokenSite
+from bench.report import Bar, median, percentile, report
+from bursar.failpoints import POINTS
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--points", type=int, default=0, metavar="KILLS", help="at each point")
+    parser.add_argument("--only", default="", help="points for --points, such as C7,C11")
+    parser.add_argument("--pauses", type=int, default=0, metavar="N")
+    parser.add_argument("--reconnects", type=int, default=0, metavar="N")
+    parser.add_argument("--kills", type=int, default=50, help="of gateways, with --reconnects")
+    parser.add_argument("--flushes", type=int, default=0, metavar="N")
+    parser.add_argument("--sessions", type=int, default=80)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bursar-chaos-") as folder:
+        uvloop.run(_chosen(options, Path(folder), seed))
+
+
+def _chosen(options: argparse.Namespace, folder: Path, seed: int) -> Coroutine[Any, Any, None]:
+    if options.points:
+        only = tuple(point for point in options.only.split(",") if point)
+        return _points(folder, options.points, options.sessions, only, seed)
+    if options.pauses:
+        return _pauses(folder, options.pauses, options.sessions, seed)
+    if options.reconnects:
+        return _reconnects(folder, options.reconnects, options.kills, seed)
+    if options.flushes:
+        return _flushes(folder, options.flushes, options.sessions, seed)
+    return _mix(folder, options.minutes, options.workers, seed)
+
+
+def _show(wrong: Sequence[str]) -> None:
+    for line in wrong[:50]:
+        print(f"WRONG: {line}")
+
+
+async def _mix(folder: Path, minutes: float, workers: int, seed: int) -> None:
+    async with BrokenSite(folder, workers=workers) as site:
+        done = await mix.run(site, seconds=minutes * 60, seed=seed)
+    found = done.findings
+    _show(found.wrong)
+    rows = [(deed, str(count)) for deed, count in sorted(done.deeds.items())]
+    rows += [
+        ("turns accepted", str(done.accepted)),
+        ("requests repeated", str(done.repeats)),
+        *((f"turns {state}", str(count)) for state, count in sorted(found.turns.items())),
+        *((f"effects {kind}", str(count)) for kind, count in sorted(found.effects.items())),
+        ("outcomes shown as unknown", str(found.unknown)),
+        ("attempts abandoned", str(found.abandoned)),
+    ]
+    report("chaos", seed, rows, [_none("chaos", "things wrong afterwards", len(found.wrong))])
+
+
+async def _points(
+    folder: Path, kills: int, sessions: int, only: tuple[str, ...], seed: int
+) -> None:
+    runs = []
+    for effect in points.CLASSES:
+        at = folder / effect
+        at.mkdir()
+        runs.append(points.run(at, effect, kills=kills, seed=seed, sessions=sessions, points=only))
+    done = await asyncio.gather(*runs)
+    wrong = [line for each in done for line in each.findings.wrong]
+    _show(wrong)
+    reached = sum((each.reached for each in done), Counter[str]())
+    rows = [(f"{point}: {what}", str(reached[point])) for point, what in POINTS.items()]
+    for effect, each in zip(points.CLASSES, done, strict=True):
+        found = each.findings
+        rows.append((f"{effect}: turns, effects", f"{each.accepted}, {found.effects[effect]}"))
+        rows.append((f"{effect}: shown as unknown", str(found.unknown)))
+        rows.append((f"{effect}: attempts abandoned", str(found.abandoned)))
+        rows.append((f"{effect}: quarantined", str(found.turns["quarantined"])))
+    bars = [
+        _none("points", "effects of at_most_once repeated", _count(wrong, "twice")),
+        _none("points", "outcomes not shown", _count(wrong, "not shown")),
+        _none("points", "repeated streams not announced", _count(wrong, "unannounced")),
+        _none("points", "things wrong in all", len(wrong)),
+    ]
+    report("chaos", seed, rows, bars)
+
+
+async def _pauses(folder: Path, wanted: int, sessions: int, seed: int) -> None:
+    done = await pauses.run(folder, pauses=wanted, seed=seed, sessions=sessions)
+    wrong = done.findings.wrong
+    _show(wrong)
+    rows = [
+        ("pauses beyond the lease", str(done.pauses)),
+        ("drives that were fenced", str(done.fenced)),
+        ("turns accepted", str(done.accepted)),
+        ("turns quarantined", str(done.findings.turns["quarantined"])),
+        ("outcomes shown as unknown", str(done.findings.unknown)),
+    ]
+    bars = [
+        _none("pauses", "stale writes accepted", _count(wrong, "stale write")),
+        _none("pauses", "effects of at_most_once repeated", _count(wrong, "twice")),
+        _none("pauses", "things wrong in all", len(wrong)),
+    ]
+    report("chaos", seed, rows, bars)
+
+
+async def _reconnects(folder: Path, wanted: int, kills: int, seed: int) -> None:
+    done = await reconnects.run(folder, reconnects=wanted, kills=kills, seed=seed)
+    _show(done.wrong)
+    rows = [
+        ("connects", str(done.connects)),
+        ("gateways killed", str(done.kills)),
+        ("events compared", str(done.events)),
+    ]
+    bars = [
+        _none("reconnects", "events lost", done.lost),
+        _none("reconnects", "events doubled", done.doubled),
+        _none("reconnects", "streams that differ from the log", len(done.wrong)),
+    ]
+    report("chaos", seed, rows, bars)
+
+
+async def _flushes(folder: Path, wanted: int, sessions: int, seed: int) -> None:
+    done = await flushes.run(folder, flushes=wanted, seed=seed, sessions=sessions)
+    _show(done.findings.wrong)
+    usual_s, late_s = median(done.before_s), percentile(done.during_s, 99)
+    rows = [
+        ("flushes", str(done.flushes)),
+        ("turns without, with", f"{len(done.before_s)}, {len(done.during_s)}"),
+        ("a turn without flushes, p50", f"{usual_s:.2f} s"),
+        ("a turn with flushes, p50", f"{median(done.during_s):.2f} s"),
+    ]
+    extra_s = round(late_s - usual_s, 2)
+    bars = [
+        Bar("flushes", "extra delay, p99 s", extra_s, "≤ 10", extra_s <= 10),
+        _none("flushes", "things wrong afterwards", len(done.findings.wrong)),
+    ]
+    report("chaos", seed, rows, bars)
+
+
+def _none(name: str, what: str, count: int) -> Bar:
+    return Bar(name, what, count, "0", count == 0)
+
+
+def _count(wrong: Sequence[str], word: str) -> int:
+    return sum(word in line for line in wrong)
+
+
+if __name__ == "__main__":
+    main()
