@@ -18,6 +18,7 @@ class Connection:
     """One keep-alive connection to a gateway."""
 
     def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url, key
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._head = f"Host: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"

@@ -1,6 +1,7 @@
-"""The anchor: what stock arq does with jobs that do nothing, in worker processes of its own."""
+"""The anchor: what stock arq does, in worker processes of its own."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,12 @@ __all__ = ["jobs_per_second"]
 
 async def no_op(ctx: dict[Any, Any]) -> None:
     """The job."""
+
+
+async def hang(ctx: dict[Any, Any]) -> None:
+    """A job that says who has begun it, and does not end by itself."""
+    await ctx["redis"].rpush("begun", os.getpid())
+    await asyncio.sleep(3600)
 
 
 async def jobs_per_second(url: str, *, workers: int, jobs: int) -> float:
@@ -39,15 +46,16 @@ async def jobs_per_second(url: str, *, workers: int, jobs: int) -> float:
         await pool.aclose(close_connection_pool=True)
 
 
-def work(url: str) -> None:
+def work(url: str, job_timeout_s: int = 300) -> None:
     """A stock worker with ten slots and arq's own defaults otherwise."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     Worker(
-        functions=[func(no_op, keep_result=0)],
+        functions=[func(no_op, keep_result=0), func(hang, keep_result=0)],
         redis_settings=RedisSettings.from_dsn(url),
         max_jobs=10,
+        job_timeout=job_timeout_s,
     ).run()
 
 
 if __name__ == "__main__":
-    work(sys.argv[1])
+    work(sys.argv[1], *map(int, sys.argv[2:]))

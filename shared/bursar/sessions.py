@@ -159,9 +159,10 @@ def _new_session(
     texts = {
         "system_prompt": _check_text(spec.system_prompt, "system_prompt"),
         "context": _check_text(spec.context or parent.get("context", ""), "context"),
-        "custom": _check_text(encode_json(spec.custom).decode(), "custom"),
+        "custom": _check_text(encode_json(spec.custom).decode(), "custom") if spec.custom else "",
     }
-    return NewSession(user, path, fields, texts, limit, action, warn, spec.parent)
+    given = {name: value for name, value in texts.items() if value}
+    return NewSession(user, path, fields, given, limit, action, warn, spec.parent)
 
 
 async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:

@@ -96,6 +96,8 @@ class WorkerSettings(Settings):
     min_output_tokens: Annotated[int, Field(ge=1)] = 64
     """A purse that cannot pay for this many output tokens refuses the call."""
     history_max_bytes: Annotated[int, Field(ge=65536)] = 10 * 1024 * 1024
+    history_cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """Histories that a worker keeps, by their size in Redis: a turn reads what is new only."""
 
     prices: Path | None = None
     """TOML file of prices that override or complete the price table."""

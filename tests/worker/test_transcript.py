@@ -1,8 +1,15 @@
 """What a model is shown of a conversation."""
 
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from bursar.agents import Agent
 from bursar.messages import AssistantMessage, Message, ToolCall, ToolMessage, Usage, UserMessage
-from bursar.store.codec import decode_message, encode_message
-from bursar_worker.transcript import Transcript, newest, unanswered
+from bursar.store.codec import encode_message
+from bursar.store.store import Store
+from bursar_worker.transcript import Transcript, TranscriptReader, first_that_fits, unanswered
 
 ASKED = AssistantMessage(tool_calls=(ToolCall("a", "t"), ToolCall("b", "t")))
 RESULT_A = ToolMessage("a", "t", "1")
@@ -10,12 +17,8 @@ RESULT_B = ToolMessage("b", "t", "2")
 
 
 def kept(messages: list[Message], max_bytes: int) -> list[Message]:
-    return [decode_message(raw) for raw in newest([encode_message(m) for m in messages], max_bytes)]
-
-
-def test_a_short_history_is_shown_whole() -> None:
-    history: list[Message] = [UserMessage("hi"), ASKED, RESULT_A, RESULT_B]
-    assert kept(history, 10_000) == history
+    sizes = [len(encode_message(message)) for message in messages]
+    return messages[first_that_fits(messages, sizes, max_bytes) :]
 
 
 def test_a_long_one_begins_with_a_users_message_so_that_no_result_lacks_its_call() -> None:
@@ -49,3 +52,99 @@ def test_the_bound_of_a_call_builds_on_the_last_real_usage() -> None:
     transcript = Transcript("", [UserMessage("one"), answer, UserMessage("two")])
     assert transcript.since_last_answer() == (usage, [UserMessage("two")])
     assert Transcript("", [UserMessage("one")]).since_last_answer() == (None, [UserMessage("one")])
+
+
+class Reading:
+    """A session's stored messages, and a reader that notes how many it fetched."""
+
+    def __init__(
+        self, store: Store, *, max_history_bytes: int = 10**6, max_kept_bytes: int = 10**6
+    ) -> None:
+        self.store = store
+        self.session = store.workspace("acme").session("s1")
+        self.reader = TranscriptReader(
+            store, max_history_bytes=max_history_bytes, max_kept_bytes=max_kept_bytes
+        )
+
+    async def say(self, *texts: str, sid: str = "s1") -> None:
+        key = self.store.workspace("acme").session(sid).messages
+        await self.store.redis.call("RPUSH", key, *(encode_message(UserMessage(t)) for t in texts))
+
+    async def texts(self, *, created_ms: str = "1", start: int = 0, sid: str = "s1") -> list[str]:
+        session = self.store.workspace("acme").session(sid)
+        read = await self.reader.read(
+            session, Agent(name="a", model="local:echo"), created_ms=created_ms, context_start=start
+        )
+        return [message.text for message in read.messages if isinstance(message, UserMessage)]
+
+
+@pytest.fixture
+async def reading(store: Store) -> AsyncIterator[Callable[..., Reading]]:
+    yield lambda **limits: Reading(store, **limits)
+    for sid in ("s1", "s2"):
+        await store.redis.call("DEL", store.workspace("acme").session(sid).messages)
+
+
+async def test_a_further_read_fetches_what_is_new(reading: Callable[..., Reading]) -> None:
+    place = reading()
+    await place.say("one", "two")
+    assert await place.texts() == ["one", "two"]
+    # Nobody changes what was written; if somebody did, this shows that it is not read again.
+    await place.store.redis.call("LSET", place.session.messages, 0, b"\xc1")
+    await place.say("three")
+    assert await place.texts() == ["one", "two", "three"]
+
+
+async def test_what_a_turn_adds_to_its_transcript_stays_its_own(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading()
+    await place.say("one")
+    agent = Agent(name="a", model="local:echo")
+    first = await place.reader.read(place.session, agent, created_ms="1", context_start=0)
+    first.add([UserMessage("never committed")])
+    assert await place.texts() == ["one"]
+
+
+@pytest.mark.parametrize("change", [{"created_ms": "2"}, {"start": 1}])
+async def test_another_session_of_the_id_and_a_new_context_are_read_anew(
+    reading: Callable[..., Reading], change: dict[str, Any]
+) -> None:
+    place = reading()
+    await place.say("one", "two")
+    await place.texts()
+    await place.store.redis.call("DEL", place.session.messages)
+    await place.say("a", "b")
+    assert await place.texts(**change) == ["a", "b"][change.get("start", 0) :]
+
+
+async def test_a_history_that_grows_too_long_loses_its_oldest(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading(max_history_bytes=3 * len(encode_message(UserMessage("one"))))
+    await place.say("one", "two")
+    await place.texts()
+    await place.say("six", "ten")
+    assert await place.texts() == ["two", "six", "ten"]
+    await place.say("end")
+    assert await place.texts() == ["six", "ten", "end"]
+
+
+async def test_no_more_is_kept_than_allowed(reading: Callable[..., Reading]) -> None:
+    place = reading(max_kept_bytes=len(encode_message(UserMessage("one"))))
+    await place.say("one")
+    await place.say("two", sid="s2")
+    assert await place.texts() == ["one"]
+    assert await place.texts(sid="s2") == ["two"]
+    await place.store.redis.call(
+        "LSET", place.session.messages, 0, encode_message(UserMessage("x"))
+    )
+    assert await place.texts() == ["x"], "it was dropped for the other one and is read again"
+    assert place.reader._kept_bytes <= len(encode_message(UserMessage("one")))
+
+
+async def test_a_look_at_the_end_is_not_kept(reading: Callable[..., Reading]) -> None:
+    place = reading()
+    await place.say("one", "two", "three")
+    assert await place.texts(start=-2) == ["two", "three"]
+    assert await place.texts() == ["one", "two", "three"]

@@ -10,6 +10,7 @@ from bursar.queue import Bells
 from bursar.settings import WorkerSettings
 from bursar.store.store import Store
 from bursar_worker.providers import resolve
+from bursar_worker.transcript import TranscriptReader
 
 __all__ = ["Kit"]
 
@@ -25,6 +26,7 @@ class Kit:
     agents: dict[str, Agent]
     prices: PriceBook
     gate: Gate
+    transcripts: TranscriptReader
 
     def model_of(self, agent: Agent, chosen: str) -> tuple[str, Model]:
         """The model's name and object: the session's choice if it made one, else the agent's.

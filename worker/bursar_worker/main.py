@@ -42,6 +42,7 @@ from bursar_worker.kit import Kit
 from bursar_worker.queue import QueueWorker
 from bursar_worker.stopping import stop
 from bursar_worker.sweeper import Sweeper
+from bursar_worker.transcript import TranscriptReader
 
 __all__ = ["WorkerProcess", "main", "serve"]
 
@@ -63,7 +64,20 @@ class WorkerProcess:
         self._store = store
         self._agents = agents
         self._started_ms = wall_ms()
-        self._kit = Kit(self.id, settings, store, bells, agents, PriceBook(settings.prices), Gate())
+        self._kit = Kit(
+            worker_id=self.id,
+            settings=settings,
+            store=store,
+            bells=bells,
+            agents=agents,
+            prices=PriceBook(settings.prices),
+            gate=Gate(),
+            transcripts=TranscriptReader(
+                store,
+                max_history_bytes=settings.history_max_bytes,
+                max_kept_bytes=settings.history_cache_bytes,
+            ),
+        )
         self._heartbeat = Heartbeat(settings)
         self._grace = Grace(settings.lease_ms)
         self._dispatcher = Dispatcher(self._kit, self._heartbeat, self._grace)

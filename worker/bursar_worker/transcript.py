@@ -1,6 +1,8 @@
 """From a session's stored messages to what a model is asked."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bursar.agents import Agent
 from bursar.events import Span
@@ -10,7 +12,7 @@ from bursar.store.codec import decode_message, text
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
 
-__all__ = ["Transcript", "newest", "read_transcript", "unanswered"]
+__all__ = ["Transcript", "TranscriptReader", "first_that_fits", "unanswered"]
 
 
 class Transcript:
@@ -52,39 +54,96 @@ class Transcript:
         return None, list(self.messages)
 
 
-async def read_transcript(
-    store: Store, session: SessionKeys, agent: Agent, *, context_start: int, max_bytes: int
-) -> Transcript:
-    """Read the messages of the current context; of a very long one, the newest that fit."""
-    texts = store.redis.call("HMGET", session.text, "system_prompt", "context")
-    raw: list[bytes] = await store.redis.call("LRANGE", session.messages, context_start, -1)
-    parts = [agent.instructions, *map(text, await texts)]
-    system = "\n\n".join(part for part in parts if part)
-    return Transcript(system, [decode_message(entry) for entry in newest(raw, max_bytes)])
+class TranscriptReader:
+    """Reads transcripts, and keeps the messages of those it read last.
 
+    History is append-only, so what was read once stays true and a further turn reads the new
+    messages only. What identifies a history is its session's time of creation (an id may be used
+    again after a delete) and where its context starts.
 
-def newest(raw: list[bytes], max_bytes: int) -> list[bytes]:
-    """Drop the oldest messages beyond the limit, up to the next user's message.
+    Args:
+        max_history_bytes: of one history; of a longer one the newest messages that fit are seen.
+        max_kept_bytes: of all histories together; those that were not read for longest are dropped.
 
-    Starting anywhere else could leave a tool's result without its call, which providers refuse.
     """
-    total = 0
-    for index in range(len(raw) - 1, -1, -1):
-        total += len(raw[index])
-        if total > max_bytes:
-            kept = raw[index + 1 :]
-            while kept and not isinstance(decode_message(kept[0]), UserMessage):
-                kept.pop(0)
-            return kept or raw[_last_input(raw) :]
-    return raw
+
+    def __init__(self, store: Store, *, max_history_bytes: int, max_kept_bytes: int) -> None:
+        self._store = store
+        self._max_history_bytes = max_history_bytes
+        self._max_kept_bytes = max_kept_bytes
+        self._kept: OrderedDict[str, _History] = OrderedDict()
+        self._kept_bytes = 0
+
+    async def read(
+        self, session: SessionKeys, agent: Agent, *, created_ms: str, context_start: int
+    ) -> Transcript:
+        """Read the messages of the current context.
+
+        Args:
+            context_start: index of its first message; a negative one counts from the end, for a
+                look at the newest messages alone.
+
+        """
+        call = self._store.redis.call
+        known = self._kept.get(session.ref)
+        if known is None or known.identity != (created_ms, context_start):
+            known = _History((created_ms, context_start), context_start)
+        texts = call("HMGET", session.text, "system_prompt", "context")
+        raw: list[bytes] = await call("LRANGE", session.messages, known.end, -1)
+        parts = [agent.instructions, *map(text, await texts)]
+        system = "\n\n".join(part for part in parts if part)
+        grown = known.grown(raw, self._max_history_bytes)
+        if context_start >= 0:
+            self._keep(session.ref, grown)
+        return Transcript(system, list(grown.messages))
+
+    def _keep(self, ref: str, history: "_History") -> None:
+        self._kept_bytes += history.size - self._kept.pop(ref, _NOTHING).size
+        self._kept[ref] = history
+        while self._kept_bytes > self._max_kept_bytes:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].size
 
 
-def _last_input(raw: list[bytes]) -> int:
-    """A turn that is too long by itself is shown whole: better refused than broken."""
-    for index in range(len(raw) - 1, -1, -1):
-        if isinstance(decode_message(raw[index]), UserMessage):
-            return index
-    return 0
+@dataclass(frozen=True)
+class _History:
+    """Messages of a context up to the index ``end``, with the bytes that each takes in Redis."""
+
+    identity: tuple[str, int]
+    end: int
+    messages: tuple[Message, ...] = ()
+    sizes: tuple[int, ...] = ()
+    size: int = 0
+
+    def grown(self, raw: Sequence[bytes], max_bytes: int) -> "_History":
+        messages = (*self.messages, *map(decode_message, raw))
+        sizes = (*self.sizes, *map(len, raw))
+        size = self.size + sum(map(len, raw))
+        end = self.end + len(raw)
+        if size <= max_bytes:
+            return _History(self.identity, end, messages, sizes, size)
+        first = first_that_fits(messages, sizes, max_bytes)
+        kept = sizes[first:]
+        return _History(self.identity, end, messages[first:], kept, sum(kept))
+
+
+_NOTHING = _History(("", 0), 0)
+
+
+def first_that_fits(messages: Sequence[Message], sizes: Sequence[int], max_bytes: int) -> int:
+    """Where to begin with too long a history so that ``max_bytes`` are left: at a user's message.
+
+    Starting anywhere else could leave a tool's result without its call, which providers refuse. A
+    turn that is too long by itself is shown whole: better refused than broken.
+    """
+    total = sum(sizes)
+    last_input = 0
+    for index, (message, size) in enumerate(zip(messages, sizes, strict=True)):
+        if isinstance(message, UserMessage):
+            last_input = index
+            if total <= max_bytes:
+                break
+        total -= size
+    return last_input
 
 
 def unanswered(messages: Sequence[Message]) -> AssistantMessage | None:

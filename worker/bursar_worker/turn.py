@@ -21,7 +21,7 @@ from bursar.store.scripts.turns import Commit
 from bursar_worker.scope import Scope
 from bursar_worker.step import Answer, ModelStep, Parked
 from bursar_worker.toolbox import OpenCalls, Toolbox, intents
-from bursar_worker.transcript import Transcript, read_transcript, unanswered
+from bursar_worker.transcript import Transcript, unanswered
 
 __all__ = ["Ending", "Stopped", "TurnRun"]
 
@@ -106,14 +106,13 @@ class TurnRun:
             self._step = None
 
     async def _read_transcript(self) -> Transcript:
-        scope = self._scope
-        return await read_transcript(
-            scope.store,
-            scope.session,
-            scope.agent,
+        fields = self._scope.fields
+        return await self._scope.kit.transcripts.read(
+            self._scope.session,
+            self._scope.agent,
+            created_ms=fields["created_ms"],
             # A history that killed three workers is not read again, but for open calls at its end.
-            context_start=_TAIL if self._exhausted else int(scope.fields["context_start"]),
-            max_bytes=scope.kit.settings.history_max_bytes,
+            context_start=_TAIL if self._exhausted else int(fields["context_start"]),
         )
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:
