@@ -48,23 +48,26 @@ class Admission:
                 for shard in self._shards
             ]
             self._queued = sum([int(await call or 0) for call in calls])
-        if self._queued >= self._settings.max_queued_total:
+        cap = self._settings.max_queued_total
+        if self._queued >= cap:
             raise LimitReached(
-                f"{self._queued} turns are queued in this installation already",
+                f"this installation has reached its cap of {cap} queued turns",
                 code="overloaded",
                 retry_after_s=_RETRY_AFTER_S,
             )
 
-    def admit_stream(self, key: str) -> None:
-        """Raises `LimitReached` (``too_many_streams``) when this process has no room for one."""
+    @contextmanager
+    def streaming(self, key: str) -> Iterator[None]:
+        """Counts a stream of a key, from before it is opened until it is closed.
+
+        Raises:
+            LimitReached: this process has no room for one (``too_many_streams``).
+
+        """
         if self.streams >= self._settings.max_streams:
             raise self._full("this gateway", self._settings.max_streams)
         if self._streams[key] >= self._settings.max_streams_a_key:
             raise self._full("this key", self._settings.max_streams_a_key)
-
-    @contextmanager
-    def streaming(self, key: str) -> Iterator[None]:
-        """Counts a stream of a key while it is open."""
         self._streams[key] += 1
         try:
             yield
@@ -76,7 +79,7 @@ class Admission:
     @staticmethod
     def _full(whose: str, cap: int) -> LimitReached:
         return LimitReached(
-            f"{whose} has {cap} open streams already",
+            f"{whose} has reached its cap of {cap} open streams",
             code="too_many_streams",
             retry_after_s=_RETRY_AFTER_S,
         )

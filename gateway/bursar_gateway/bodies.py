@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from bursar.budgets.accounts import AccountView
+from bursar.inbox import BY_REQUEST
 from bursar.sessions import SessionSpec
 
 __all__ = [
@@ -59,7 +60,7 @@ class WorkspacePatch(_Body, frozen=True):
 class Kill(_Body, frozen=True):
     """``reason`` stands in every turn that is cancelled."""
 
-    reason: str = "the workspace was stopped"
+    reason: str = "the workspace was killed"
 
 
 class NewSession(SessionSpec, frozen=True, forbid_unknown_fields=True):
@@ -97,7 +98,9 @@ class NewTurn(_Body, frozen=True):
 
 
 class TurnCancel(_Body, frozen=True):
-    reason: str = "cancelled on request"
+    """``reason`` stands in the turn and in its `turn.cancelled` event."""
+
+    reason: str = BY_REQUEST
 
 
 class TurnAccepted(msgspec.Struct, frozen=True):

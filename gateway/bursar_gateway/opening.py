@@ -1,5 +1,7 @@
 """How a stream is opened: checks that can still be answered by a problem, then the first place."""
 
+from contextlib import ExitStack
+
 from bursar.errors import NotFound
 from bursar.events import parse_cursor, read_head
 from bursar_gateway.auth import bearer
@@ -25,20 +27,34 @@ async def open_stream(
         LimitReached: too many streams are open.
 
     """
-    gateway.admission.admit_stream(request.user.id)
-    after, reset = 0, ""
-    if cursor:
-        generation, after = parse_cursor(cursor)
-        newest, _ = await _head(gateway, watched)
-        if generation != gateway.store.generation:
-            after, reset = 0, "generation"
-        elif after > newest:
-            after, reset = 0, "ahead"
-    elif not watched.turn:
-        await read_head(gateway.store, watched.session)
-    subscription = await gateway.hub.subscribe(watched.session)
-    subscription.start(after, behind=True)
-    return build_stream(gateway, request, subscription, watched, reset=reset, fresh=not cursor)
+    with ExitStack() as holding:
+        holding.enter_context(gateway.admission.streaming(request.user.id))
+        after, reset = await _place(gateway, watched, cursor)
+        subscription = await gateway.hub.subscribe(watched.session)
+        holding.callback(gateway.hub.leave, subscription)
+        subscription.start(after, behind=True)
+        return build_stream(
+            gateway,
+            request,
+            subscription,
+            watched,
+            holding=holding.pop_all(),
+            reset=reset,
+            fresh=not cursor,
+        )
+
+
+async def _place(gateway: Gateway, watched: Watched, cursor: str) -> tuple[int, str]:
+    """After which event to start, and why that is not the cursor's, if it is not."""
+    if not cursor:
+        if not watched.turn:
+            await read_head(gateway.store, watched.session)
+        return 0, ""
+    generation, after = parse_cursor(cursor)
+    newest, _ = await _head(gateway, watched)
+    if generation != gateway.store.generation:
+        return 0, "generation"
+    return (0, "ahead") if after > newest else (after, "")
 
 
 async def _head(gateway: Gateway, watched: Watched) -> tuple[int, str]:
@@ -57,20 +73,20 @@ def build_stream(
     subscription: Subscription,
     watched: Watched,
     *,
+    holding: ExitStack,
     reset: str = "",
     fresh: bool,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> EventStream:
-    token, key = bearer(request), request.user.id
+    token = bearer(request)
     settings = gateway.settings
     return EventStream(
-        gateway.hub,
         gateway.store,
         subscription,
         watched,
         limits=Limits(settings.ping_every_s, settings.stream_send_timeout_s),
         recheck=lambda: gateway.keys.verify(token),
-        counted=lambda: gateway.admission.streaming(key),
+        holding=holding,
         reset=reset,
         fresh=fresh,
         headers=headers,

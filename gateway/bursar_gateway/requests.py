@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from msgspec.inspect import LiteralType
 
 from bursar.api_keys import Principal
 from bursar.decoding import invalid
+from bursar.errors import InvalidInput
 from bursar_gateway.problems import MalformedJson
 
 __all__ = ["JsonRequest"]
@@ -30,10 +32,11 @@ class JsonRequest(Request[Principal, Any, Any]):
         """
         body = await self.body()
         field = self.route_handler.parsed_data_field
+        kind = field.annotation if field else Any
         try:
-            return _decoder(field.annotation if field else Any).decode(body)
+            return _decoder(kind).decode(body)
         except msgspec.ValidationError as error:
-            raise invalid(error, whole="body") from None
+            raise _with_words(invalid(error, whole="body"), kind) from None
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise MalformedJson(f"the body is not JSON: {error}") from None
 
@@ -41,3 +44,12 @@ class JsonRequest(Request[Principal, Any, Any]):
 @lru_cache(maxsize=64)
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+def _with_words(error: InvalidInput, kind: Any) -> InvalidInput:
+    """Say which words a field takes; msgspec says only that this one is none of them."""
+    for field in getattr(msgspec.inspect.type_info(kind), "fields", ()):
+        if field.encode_name == error.field and isinstance(field.type, LiteralType):
+            words = ", ".join(map(str, field.type.values))
+            return InvalidInput(f"expected one of {words}", field=error.field)
+    return error

@@ -40,8 +40,9 @@ class _Corked:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._held:
-            held, self._held = self._held, []
+        held, self._held = self._held, []
+        # uvloop raises when the client has gone since, and nobody could catch it here.
+        if held and not self._transport.is_closing():
             self._transport.write(b"".join(held))
 
 

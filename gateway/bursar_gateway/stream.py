@@ -7,7 +7,7 @@ cut off, and resumes with the id of the last event that it saw.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from bursar.events import TERMINAL, LoggedEvent, Span, event_id, read_head, turn
 from bursar.store.codec import encode_json
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
-from bursar_gateway.hub import EventHub
 from bursar_gateway.subscription import Gap, Subscription
 
 __all__ = ["EventStream", "Limits", "StreamResponse", "Watched"]
@@ -79,31 +78,29 @@ class EventStream:
         reset: why the client's cursor cannot be resumed; it is told so and starts anew.
         fresh: the client has no cursor, so events before the watched turn are no loss to it.
         recheck: raises `Denied` once the caller's key was revoked.
-        counted: entered while the stream is open.
+        holding: what the stream holds, given back at its end.
 
     """
 
     def __init__(
         self,
-        hub: EventHub,
         store: Store,
         subscription: Subscription,
         watched: Watched,
         *,
         limits: Limits,
         recheck: Callable[[], Awaitable[object]],
-        counted: Callable[[], AbstractContextManager[None]],
+        holding: ExitStack,
         reset: str = "",
         fresh: bool = False,
         headers: list[tuple[bytes, bytes]] | None = None,
     ) -> None:
-        self._hub = hub
         self._store = store
         self._subscription = subscription
         self._watched = watched
         self._limits = limits
         self._recheck = recheck
-        self._counted = counted
+        self._holding = holding
         self._rechecked_s = monotonic_s()
         self._generation = store.generation
         self._reset = reset
@@ -122,18 +119,17 @@ class EventStream:
         self._is_full = connection.get("is_full", self._is_full)
         watcher = asyncio.create_task(self._until_gone(receive))
         try:
-            with self._counted():
-                await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                start = self._render_reset(self._reset) if self._reset else b""
-                await self._send(send, _RETRY + start)
-                await self._run(send)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            start = self._render_reset(self._reset) if self._reset else b""
+            await self._send(send, _RETRY + start)
+            await self._run(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             # Closing in good order would wait for a client that does not read.
             if "abort" in connection:
                 connection["abort"]()
         finally:
-            self._hub.leave(self._subscription)
+            self._holding.close()
             watcher.cancel()
 
     async def _run(self, send: Send) -> None:

@@ -37,7 +37,8 @@ POINTS = {
 """Where a process may be lost, in the order of a turn's way."""
 
 _SPEC = re.compile(
-    r"(?P<point>\w+)=(?P<action>kill|stop|raise|sleep)(?::(?P<seconds>[\d.]+))?(?:@(?P<nth>\d+))?"
+    r"(?P<point>\w+)=(?P<action>kill|stop|raise|sleep)(?::(?P<seconds>\d+(?:\.\d+)?))?"
+    r"(?:@(?P<nth>[1-9]\d*))?"
 )
 _armed: dict[str, Callable[[], None]] = {}
 
@@ -64,6 +65,7 @@ def arm(settings: Settings) -> None:
         return
     if settings.env == "production":
         raise InvalidInput("not in production", field="BURSAR_FAILPOINTS")
+    wanted = {}
     for part in settings.failpoints.split(","):
         match = _SPEC.fullmatch(part.strip())
         if match is None or match["point"] not in POINTS:
@@ -73,7 +75,8 @@ def arm(settings: Settings) -> None:
                 field="BURSAR_FAILPOINTS",
             )
         act = _action(match["action"], float(match["seconds"] or 1))
-        _armed[match["point"]] = _each(act, int(match["nth"] or 0))
+        wanted[match["point"]] = _each(act, int(match["nth"] or 0))
+    _armed.update(wanted)
 
 
 def disarm() -> None:

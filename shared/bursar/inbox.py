@@ -22,14 +22,15 @@ from bursar.store.scripts.sessions import Idempotency
 from bursar.store.store import Store
 from bursar.turns import TurnView
 
-__all__ = ["Inputs", "check_reason"]
+__all__ = ["BY_REQUEST", "Inputs", "check_reason"]
 
 logger = logging.getLogger(__name__)
 
 _MAX_FACTS = 10_000
 _MAX_TRIES = 20  # of an input whose session keeps changing while it is put
 _MAX_REASON = 200
-_BY_REQUEST = "cancelled on request"
+BY_REQUEST = "on request"
+"""Why a turn was cancelled, when nobody says more."""
 
 
 class Inputs:
@@ -59,7 +60,7 @@ class Inputs:
 
         Raises:
             InvalidInput: empty or too large.
-            Conflict: the session has ended or is busy, the workspace was stopped, or the
+            Conflict: the session has ended or is busy, the workspace was killed, or the
                 Idempotency-Key came with another body.
             LimitReached: the inbox or the workspace's line is full.
 
@@ -102,7 +103,7 @@ class Inputs:
             self._facts.pop(session.ref, None)
         raise Conflict("the session changes too fast, try again", code="session_changing")
 
-    async def cancel(self, workspace: str, tid: str, reason: str = _BY_REQUEST) -> TurnView:
+    async def cancel(self, workspace: str, tid: str, reason: str = BY_REQUEST) -> TurnView:
         """Record a cancel, then signal it. A turn that has ended stays as it ended.
 
         Args:

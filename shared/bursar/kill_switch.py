@@ -38,11 +38,11 @@ async def revive(store: Store, workspace: str) -> WorkspaceView:
     """Take inputs again and let sessions run.
 
     Raises:
-        Conflict: it was not stopped (``workspace_alive``).
+        Conflict: it was not killed (``workspace_alive``).
 
     """
     if not (await get(store, workspace)).killed:
-        raise Conflict("the workspace was not stopped", code="workspace_alive")
+        raise Conflict("the workspace was not killed", code="workspace_alive")
     return await change(store, workspace, {"killed": 0, "paused": 0})
 
 

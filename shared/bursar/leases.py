@@ -56,7 +56,10 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class ClaimRefused(msgspec.Struct, frozen=True):
-    """``gone held idle unserved suspect`` or ``blocked``; ``detail`` says by whom or why."""
+    """``status`` is ``gone``, ``held``, ``idle``, ``unserved``, ``suspect`` or ``blocked``.
+
+    ``detail`` says by whom or why.
+    """
 
     status: str
     detail: str = ""

@@ -124,7 +124,7 @@ async def update(
     for field, value in changes.items():
         if field == "paused":
             if now.killed and not value:
-                raise Conflict("the workspace was stopped; revive it", code="workspace_killed")
+                raise Conflict("the workspace was killed; revive it first", code="workspace_killed")
             settings["paused"] = int(bool(value))
         elif field in {"max_running", "max_sessions"} and value is None:
             settings[field] = "unlimited"
@@ -165,7 +165,8 @@ async def read_stats(store: Store, workspace: str) -> dict[str, int]:
 def _caps(**caps: int | None) -> dict[str, str]:
     for field, value in caps.items():
         if value is not None and (isinstance(value, bool) or value < 1):
-            raise InvalidInput("expected an integer above 0, or null for no cap", field=field)
+            or_null = "" if field == "max_queued" else ", or null for no cap"
+            raise InvalidInput(f"expected an integer above 0{or_null}", field=field)
     return {field: str(value) for field, value in caps.items() if value is not None}
 
 

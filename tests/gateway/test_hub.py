@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from bursar.events import LoggedEvent
@@ -16,7 +17,7 @@ from bursar.store.store import Store
 from bursar.workspaces import ensure
 from bursar_gateway.hub import EventHub
 from bursar_gateway.subscription import Gap, Subscription
-from support.gateway import wait_until
+from support.gateway import Running, events, kinds, play_turn, take, wait_until
 
 
 @pytest.fixture
@@ -218,3 +219,26 @@ async def test_no_more_than_a_thousand_left_sessions_are_received(
         hub.leave(await hub.subscribe(each))
     kept = [channel.split(b":")[-2] for channel in hub._topics]
     assert kept == [b"s3", b"s4", b"s5"]
+
+
+async def _subscribes(store: Store) -> int:
+    """How many SUBSCRIBE commands the server has seen."""
+    stats = await store.redis.call("INFO", "commandstats")
+    return int(stats.get("cmdstat_subscribe", {"calls": 0})["calls"])
+
+
+async def test_the_next_turn_of_a_conversation_finds_its_subscription(
+    admin: httpx.AsyncClient, live: Running, store: Store, sid: str, base: str
+) -> None:
+    before = await _subscribes(store)
+    for _ in range(3):
+        headers, body = {"Accept": "text/event-stream"}, {"input": "hi"}
+        async with events(
+            admin, f"{base}/turns", method="POST", json=body, headers=headers
+        ) as source:
+            first = await take(source, 1)
+            await play_turn(store, "acme", sid, "a")
+            sent = kinds(first + await take(source, 99))
+        assert sent == ["turn.queued", "turn.started", "text.delta", "turn.succeeded"]
+        await wait_until(lambda: live.gateway.hub.channels == 0, "nobody listens any more")
+    assert await _subscribes(store) == before + 1

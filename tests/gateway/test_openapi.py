@@ -70,6 +70,15 @@ async def test_every_operation_lists_its_problems(document: Document) -> None:
                 assert content["examples"], (method, path, status)
 
 
+async def test_operations_that_are_refused_under_load_say_so(document: Document) -> None:
+    found = {
+        operation["operationId"]
+        for _, _, operation in _operations(document)
+        if "429" in operation["responses"]
+    }
+    assert found == {"create_session", "create_turn", "session_events", "turn_events"}
+
+
 async def test_every_body_has_an_example_and_refuses_unknown_fields(document: Document) -> None:
     bodies = 0
     for method, path, operation in _operations(document):

@@ -22,6 +22,7 @@ from support.gateway import (
     begin_turn,
     events,
     kinds,
+    raw_stream,
     read_all,
     running,
     take,
@@ -144,7 +145,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
         turn = (await client.post(path, json={"input": "hi"})).json()["turn"]
         played = await begin_turn(store, "acme", sid)
         events_path = f"/v1/workspaces/acme/turns/{turn}/events"
-        reader, writer = await _raw_stream(live, events_path)
+        reader, writer = await raw_stream(live, events_path)
         chunk = "x" * 20_000
         channel = played.lease.session.events
         async with events(client, events_path) as healthy:
@@ -165,18 +166,6 @@ async def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
         assert first == int(ids[-1].split(b"-")[1]) + 1
         assert (rest[-1].event, len(ids) + len(rest)) == ("turn.succeeded", 303)
     await store.aclose()
-
-
-async def _raw_stream(
-    live: Running, path: str
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client with small buffers, which stops reading after the head of the answer."""
-    host, port = live.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
-    writer.write(request.encode())
-    await reader.readuntil(b"retry: 1000\n\n")
-    return reader, writer
 
 
 async def _drain(reader: asyncio.StreamReader) -> bytes:

@@ -27,13 +27,17 @@ from bursar.store.scripts import leases, sessions
 from bursar.store.store import Store
 from bursar.turns import ENDED
 from support.stage import LEASE_MS
-from support.world import Hand, World, check_log, check_world, turn_states
+from support.world import Hand, World, check_inputs, check_log, check_world, turn_states
 
 T = TypeVar("T")
+Steps = list[tuple[str, str | None]]
 
 WHICH = st.integers(0, 1)
 OPEN_TURNS_MAX = 3
-WAIT = st.integers(0, 2)
+MOOD = st.sampled_from(["", "", "wait", "fail"])
+IF_BUSY = st.sampled_from(["enqueue", "inject", "inject", "inject", "interrupt"])
+STEP = st.tuples(MOOD, st.none() | IF_BUSY)
+"""A driver's step, and the input that comes right before it, which the driver has not seen."""
 MORTAL = 1
 """Only one of the two sessions is ever ended, so that there is always something to do."""
 MOVES = (
@@ -68,33 +72,38 @@ class WakeUps(RuleBasedStateMachine):
         return [place for place in self.world.accepted if states[place[1]] not in ENDED]
 
     @precondition(lambda self: len(self.open_turns()) < OPEN_TURNS_MAX)
-    @rule(which=WHICH, no_worker=st.integers(0, 4))
-    def put(self, which: int, no_worker: int) -> None:
-        self.do(self.world.put(which, no_worker=no_worker == 0))
+    @rule(which=WHICH, no_worker=st.integers(0, 4), if_busy=IF_BUSY)
+    def put(self, which: int, no_worker: int, if_busy: str) -> None:
+        self.do(self.world.put(which, no_worker=no_worker == 0, if_busy=if_busy))
 
     @precondition(lambda self: self.world.accepted)
-    @rule(which=WHICH, steps=st.sampled_from([1, 1, 0, 2, 3]), wait=WAIT)
-    def claim(self, which: int, steps: int, wait: int) -> None:
-        """Bells come late, twice or never: a claim may come at any time."""
+    @rule(which=WHICH, steps=st.lists(STEP, max_size=3), about=st.integers(0, 3))
+    def claim(self, which: int, steps: Steps, about: int) -> None:
+        """Bells come late, twice or never: a claim may come at any time.
+
+        ``about`` one of the newest inputs, or none.
+        """
         if self.do(self.world.stages[which].field("state")) == "idle":
-            self.do(self.world.put(which, no_worker=False))
-        hand = self.do(self.world.claim(which))
+            self.do(self.world.put(which))
+        bells = self.world.bells[which]
+        item = bells[-about] if 0 < about <= len(bells) else None
+        hand = self.do(self.world.claim(which, item))
         if hand:
-            self._steps(hand, steps, wait)
+            self._steps(hand, steps)
 
     @precondition(lambda self: self.live())
-    @rule(index=WHICH, steps=st.integers(1, 3), wait=WAIT, news=st.booleans())
-    def drive(self, index: int, steps: int, wait: int, news: bool) -> None:
-        """``news``: an input comes right before, which the driver has not seen."""
-        hand = self.pick(index)
-        if news and len(self.open_turns()) < OPEN_TURNS_MAX:
-            self.do(self.world.put(self.world.stages.index(hand.stage), no_worker=False))
-        self._steps(hand, steps, wait)
+    @rule(index=WHICH, steps=st.lists(STEP, min_size=1, max_size=6))
+    def drive(self, index: int, steps: Steps) -> None:
+        self._steps(self.pick(index), steps)
 
-    def _steps(self, hand: Hand, steps: int, wait: int) -> None:
-        for _ in range(steps):
-            if hand in self.world.hands:
-                self._drive(hand, lambda h: self.world.step(h, wait=bool(wait)))
+    def _steps(self, hand: Hand, steps: Steps) -> None:
+        for mood, news in steps:
+            if hand not in self.world.hands:
+                return
+            joins = news == "inject" and hand.turn
+            if news and (joins or len(self.open_turns()) < OPEN_TURNS_MAX):
+                self.do(self.world.put(self.world.stages.index(hand.stage), if_busy=news))
+            self._drive(hand, lambda h, mood=mood: self.world.step(h, mood))
 
     @precondition(lambda self: self.live())
     @rule(index=WHICH, act=st.sampled_from(["release", "look", "renew", "commit"]))
@@ -168,6 +177,7 @@ class WakeUps(RuleBasedStateMachine):
         if not self.world.stages:
             return
         self.do(self.world.drain())
+        self.do(check_inputs(self.world))
         for stage in self.world.stages:
             self.do(check_log(stage))
             if self.do(stage.field("ending")) == "1":

@@ -12,7 +12,7 @@ from bursar.messages import AssistantMessage
 from bursar.store.codec import text
 from bursar.store.scripts import leases, sessions, turns
 from bursar.store.scripts.budgets import end_hold
-from bursar.store.scripts.turns import Commit
+from bursar.store.scripts.turns import Commit, Started
 from support.stage import Stage, claimant, unchanged
 
 
@@ -315,3 +315,24 @@ async def test_a_slot_that_finish_frees_names_the_session_that_waits_for_it(stag
     assert refused == ClaimRefused("blocked", "cap")
     await stage.finish(lease, turn)
     assert lease.next_blocked == [second.session.ref]
+
+
+async def test_a_turn_does_not_start_in_a_workspace_that_was_paused_meanwhile(stage: Stage) -> None:
+    lease, turn = await stage.running()
+    second = await stage.put("second")
+    assert await stage.finish(lease, turn)
+    await stage.store.redis.call("HSET", stage.ws.hash, "paused", 1)
+    item = InboxItem(second.inbox_seq, "input", second.turn)
+    async with unchanged(stage.store):
+        assert await stage.try_start(lease, item) is Started.BLOCKED
+
+
+async def test_a_session_gives_way_to_those_that_wait_for_a_place(stage: Stage) -> None:
+    """Otherwise one with many inputs would keep the workspace's only place for itself."""
+    lease, turn = await stage.running()
+    second = await stage.put("second")
+    assert await stage.finish(lease, turn)
+    await stage.store.redis.call("ZADD", stage.ws.shard.blocked_cap(stage.ws.id), 1, "acme/other")
+    item = InboxItem(second.inbox_seq, "input", second.turn)
+    async with unchanged(stage.store):
+        assert await stage.try_start(lease, item) is Started.BLOCKED

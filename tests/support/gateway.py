@@ -11,10 +11,11 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 
 from bursar.events import Span
 from bursar.ids import new_secret
-from bursar.leases import Claimed, Lease
+from bursar.leases import Claimed, InboxItem, Lease
 from bursar.messages import AssistantMessage
 from bursar.sessions import locate
 from bursar.settings import GatewaySettings
+from bursar.store.codec import decode_message
 from bursar.store.scripts import leases, turns
 from bursar.store.scripts.sessions import index_keys
 from bursar.store.scripts.turns import Commit
@@ -80,8 +81,26 @@ class PlayedTurn:
         events = [self._span.event("text.delta", text=text) for text in texts]
         return await turns.append_events(self._store, self.lease, events)
 
+    async def inbox(self) -> list[InboxItem]:
+        """What lies in the session's inbox for its driver."""
+        _, items = await leases.take_inbox(self._store, self.lease, [])
+        return items
+
+    async def take_in(self) -> None:
+        """Commit the inputs that joined the turn, as its next step does."""
+        items = [item for item in await self.inbox() if item.kind == "inject"]
+        key = self.lease.session.workspace.turn(self.turn)
+        payloads = [
+            await self._store.redis.call("HGET", key, f"injected:{item.seq}") for item in items
+        ]
+        commit = Commit(items=items, messages=[decode_message(payload) for payload in payloads])
+        event = self._span.event("message.committed", role="user", count=len(items))
+        await turns.commit_step(self._store, self.lease, self.turn, commit, [event])
+
     async def finish(self, text: str = "done", outcome: str = "succeeded") -> None:
+        """End the turn, with all that the inbox holds about it."""
         session = self.lease.session
+        mine = [item for item in await self.inbox() if item.target == self.turn]
         await turns.finish(
             self._store,
             self.lease,
@@ -90,7 +109,7 @@ class PlayedTurn:
             code="" if outcome == "succeeded" else "told_to",
             reason="",
             index_keys=index_keys(session, "ann", ""),
-            commit=Commit(messages=[AssistantMessage(text, turn=self.turn)], steps=1),
+            commit=Commit(items=mine, messages=[AssistantMessage(text, turn=self.turn)], steps=1),
             events=[self._span.event(f"turn.{outcome}")],
             ended_event=Span(session.id).event("session.ended").body,
         )
@@ -133,6 +152,16 @@ async def _named(sent: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSe
     async for event in sent:
         if event.data:
             yield event
+
+
+async def raw_stream(live: Running, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client with small buffers, which stops reading after the head of the answer."""
+    host, port = live.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+    writer.write(request.encode())
+    await reader.readuntil(b"retry: 1000\n\n")
+    return reader, writer
 
 
 async def take(source: AsyncIterator[ServerSentEvent], count: int) -> list[ServerSentEvent]:

@@ -10,15 +10,15 @@ import msgspec
 from bursar.events import Event, LoggedEvent, Span, read_log
 from bursar.ids import new_id
 from bursar.leases import Claimed, InboxItem, Lease
-from bursar.messages import UserMessage
-from bursar.store.codec import encode_message, text
+from bursar.messages import Message, UserMessage
+from bursar.store.codec import decode_message, encode_message, text
 from bursar.store.keys import SessionKeys, WorkspaceKeys
 from bursar.store.scripts import budgets, leases, sessions, turns
 from bursar.store.scripts.budgets import HoldRef, HoldWish, Path
 from bursar.store.scripts.inputs import Accepted, Busy, Cancelled, Facts, cancel_turn, put_input
 from bursar.store.scripts.leases import Claimant
 from bursar.store.scripts.sessions import Idempotency, NewSession
-from bursar.store.scripts.turns import Finished
+from bursar.store.scripts.turns import Finished, Started
 from bursar.store.store import Store
 
 __all__ = ["AGENTS", "LEASE_MS", "Stage", "claimant", "dump", "unchanged"]
@@ -118,14 +118,19 @@ class Stage:
         assert accepted is not None, "the facts are not the session's"
         return accepted
 
-    async def claim(self, owner: str = "o1", worker: str = "w1") -> Claimed:
+    async def claim(
+        self, owner: str = "o1", worker: str = "w1", *, item: InboxItem | None = None
+    ) -> Claimed:
         claimed = await leases.claim(
-            self.store, self.session, claimant(worker, LEASE_MS), owner=owner
+            self.store, self.session, claimant(worker, LEASE_MS), owner=owner, item=item
         )
         assert isinstance(claimed, Claimed), claimed
         return claimed
 
     async def start(self, lease: Lease, item: InboxItem) -> bool:
+        return await self.try_start(lease, item) is Started.YES
+
+    async def try_start(self, lease: Lease, item: InboxItem) -> Started:
         event = self.event("turn.started", item.target)
         return await turns.start(self.store, lease, item, [event])
 
@@ -164,8 +169,22 @@ class Stage:
         items: list[InboxItem] | None = None,
         commit: turns.Commit | None = None,
     ) -> bool:
+        """End a turn that nothing has joined since; True if the inbox holds more."""
+        finished = await self.try_finish(lease, turn, outcome=outcome, items=items, commit=commit)
+        assert finished is not Finished.INJECTED
+        return finished is Finished.MORE
+
+    async def try_finish(
+        self,
+        lease: Lease,
+        turn: str,
+        *,
+        outcome: str = "succeeded",
+        items: list[InboxItem] | None = None,
+        commit: turns.Commit | None = None,
+    ) -> Finished:
         done = commit or turns.Commit()
-        finished = await turns.finish(
+        return await turns.finish(
             self.store,
             lease,
             turn,
@@ -177,8 +196,6 @@ class Stage:
             events=[self.event(f"turn.{outcome}", turn)],
             ended_event=self.event("session.ended").body,
         )
-        assert finished is not Finished.INJECTED
-        return finished is Finished.MORE
 
     async def cancel(self, turn: str, reason: str = "enough") -> Cancelled:
         return await cancel_turn(self.store, self.session, turn, reason)
@@ -227,6 +244,14 @@ class Stage:
     async def stats(self) -> dict[str, int]:
         """The workspace's counters that are not zero."""
         return {k: int(v) for k, v in (await self.hash(self.ws.stats)).items() if v != "0"}
+
+    async def items(self) -> list[str]:
+        """What stands in the inbox, oldest first."""
+        return [text(i) for i in await self.store.redis.call("LRANGE", self.session.inbox, 0, -1)]
+
+    async def messages(self) -> list[Message]:
+        found = await self.store.redis.call("LRANGE", self.session.messages, 0, -1)
+        return [decode_message(message) for message in found]
 
     async def is_ready(self) -> bool:
         score = await self.store.redis.call("ZSCORE", self.ws.shard.ready, self.session.ref)

@@ -14,6 +14,7 @@ from bursar.queue import Bells, connect_queue
 from bursar.registry import Registry
 from bursar.sessions import SessionSpec, SessionView
 from bursar.settings import Settings, WorkerSettings
+from bursar.store.codec import text
 from bursar.store.store import Store
 from bursar.turns import ENDED, TurnView
 from bursar_worker.main import WorkerProcess
@@ -52,8 +53,14 @@ class Site:
             self.store, self.registry, WORKSPACE, SessionSpec(agent=agent, user="ada", **spec)
         )
 
-    async def put(self, session: SessionView, text: str = "go") -> str:
-        return (await self.inputs.put(WORKSPACE, session.id, UserMessage(text))).turn
+    async def put(self, session: SessionView, text: str = "go", *, if_busy: str = "enqueue") -> str:
+        accepted = await self.inputs.put(WORKSPACE, session.id, UserMessage(text), if_busy=if_busy)
+        return accepted.turn
+
+    async def fields(self, session: SessionView, *names: str) -> list[str]:
+        """Fields of the session's hash."""
+        keys = sessions.locate(self.store, WORKSPACE, session.id)
+        return [text(value) for value in await self.store.redis.call("HMGET", keys.hash, *names)]
 
     async def turn(self, tid: str) -> TurnView:
         return await turns.get(self.store, WORKSPACE, tid)
@@ -65,6 +72,17 @@ class Site:
 
         found: TurnView = await wait_until(f"end of {tid}", look, timeout_s=timeout_s)
         return found
+
+    async def swept(self) -> None:
+        """Wait until a sweeper has gone through all that is due now."""
+        ws = self.store.workspace(WORKSPACE)
+        # A timer that means nothing any more; a round comes to the timers last but one.
+        await self.store.redis.call("ZADD", ws.shard.timers, 1, ws.kill_timer)
+
+        async def gone() -> bool:
+            return await self.store.redis.call("ZSCORE", ws.shard.timers, ws.kill_timer) is None
+
+        await wait_until("round of the sweeper", gone)
 
     async def run(self, agent: str, text: str = "go", **spec: Any) -> tuple[SessionView, TurnView]:
         session = await self.session(agent, **spec)

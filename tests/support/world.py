@@ -11,18 +11,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from bursar.errors import Conflict
 from bursar.events import TERMINAL
 from bursar.leases import Claimed, ClaimRefused, InboxItem, Lease
-from bursar.store.codec import text
+from bursar.messages import Message, UserMessage
+from bursar.store.codec import decode_message, text
 from bursar.store.keys import STATES
 from bursar.store.scripts import leases, sessions
 from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.turns import Commit, Finished, Started
 from bursar.store.store import Store
 from bursar.turns import ENDED
 from support.stage import LEASE_MS, Stage, claimant
 
-__all__ = ["Hand", "World", "check_log", "check_world", "turn_states"]
+__all__ = ["Hand", "World", "check_inputs", "check_log", "check_world", "turn_states"]
 
 ROUNDS_MAX = 200
 
@@ -38,6 +42,8 @@ class Hand:
     turn: str
     waiting: bool
     """The turn was parked and has not been resumed."""
+    taken: set[InboxItem] = field(default_factory=set)
+    """Inputs that joined the turn and that a step took in; they stay in ``inbox`` until a look."""
     zombie: bool = False
 
 
@@ -49,8 +55,12 @@ class World:
     stages: list[Stage] = field(default_factory=list)
     hands: list[Hand] = field(default_factory=list)
     accepted: list[tuple[int, str]] = field(default_factory=list)
+    bells: tuple[list[InboxItem], list[InboxItem]] = field(default_factory=lambda: ([], []))
+    """The inputs with a turn of their own, by session."""
+    joined: list[tuple[int, str, str]] = field(default_factory=list)
+    """Session, turn and words of the inputs that joined a turn."""
     epochs: list[int] = field(default_factory=lambda: [0, 0])
-    owners: Any = field(default_factory=lambda: itertools.count(1))
+    numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     async def build(self) -> None:
         await self.store.redis.call("FLUSHALL")
@@ -59,23 +69,32 @@ class World:
         await second.open()
         self.stages = [first, second]
 
-    async def put(self, which: int, *, no_worker: bool) -> None:
+    async def put(self, which: int, *, no_worker: bool = False, if_busy: str = "enqueue") -> None:
         stage = self.stages[which]
+        words = f"input {next(self.numbers)}"
         try:
-            accepted = await stage.put(no_worker=no_worker)
+            accepted = await stage.put(words, no_worker=no_worker, if_busy=if_busy)
         except Conflict as error:
             if error.code != "session_ended" or await stage.field("ending") != "1":
                 raise
             return
+        if accepted.joined:
+            self.joined.append((which, accepted.turn, words))
+            return
         self.accepted.append((which, accepted.turn))
+        self.bells[which].append(InboxItem(accepted.inbox_seq, "input", accepted.turn))
 
-    async def claim(self, which: int) -> Hand | None:
+    async def claim(self, which: int, item: InboxItem | None = None) -> Hand | None:
+        """Claim a session, perhaps for a bell about ``item``."""
         stage = self.stages[which]
         lease_until = int(await stage.field("lease_until_ms"))
+        owner = f"o{next(self.numbers)}"
         claimed = await leases.claim(
-            self.store, stage.session, claimant("w", LEASE_MS), owner=f"o{next(self.owners)}"
+            self.store, stage.session, claimant("w", LEASE_MS), owner=owner, item=item
         )
         if isinstance(claimed, ClaimRefused):
+            if claimed.status == "blocked":
+                assert await stage.field("cancelling") == "0", "a cancel was held up"
             return None
         assert lease_until < time.time() * 1000, "claimed although another holds it"
         assert claimed.lease.epoch > self.epochs[which]
@@ -101,28 +120,57 @@ class World:
         fields = await hand.stage.hash(hand.stage.session.hash)
         return fields["owner"] == hand.lease.owner and fields["lease_until_ms"] != "0"
 
-    async def step(self, hand: Hand, *, wait: bool = False) -> None:
-        """What a driver does next with what it knows; ``wait`` parks a turn that could end."""
+    async def step(self, hand: Hand, mood: str = "") -> None:
+        """What a driver does next with what it knows.
+
+        Args:
+            mood: ``wait`` parks a turn that could end; ``fail`` ends it without its answer.
+
+        """
         mine = [item for item in hand.inbox if item.target == hand.turn]
+        cancelled = any(item.kind == "cancel" for item in mine)
+        fresh = [item for item in mine if item.kind == "inject" and item not in hand.taken]
         if hand.turn and hand.waiting:
             if mine:
-                await hand.stage.resume(hand.lease, hand.turn, mine)
-                hand.inbox = [item for item in hand.inbox if item not in mine]
-                hand.waiting = False
+                await self.resume(hand, [item for item in mine if item.kind == "timer"])
             else:
                 await self.park(hand)
-        elif hand.turn and wait:
+        elif hand.turn and mood == "wait" and not cancelled:
             await self.park(hand)
+        elif hand.turn and fresh and not cancelled and mood != "fail":
+            await self.take_in(hand, fresh)
         elif hand.turn:
-            await self.finish(hand, mine)
+            await self.finish(hand, mine, "cancelled" if cancelled else mood)
         elif hand.inbox and hand.inbox[0].kind == "input":
             item = hand.inbox.pop(0)
-            if await hand.stage.start(hand.lease, item):
+            started = await hand.stage.try_start(hand.lease, item)
+            if started is Started.YES:
                 hand.turn, hand.waiting = item.target, False
+            elif started is Started.BLOCKED:
+                await self.release(hand)
         elif hand.inbox:
             await self.look(hand, [hand.inbox[0]])
         else:
             await self.release(hand)
+
+    async def resume(self, hand: Hand, timers: list[InboxItem]) -> None:
+        await hand.stage.resume(hand.lease, hand.turn, timers)
+        hand.inbox = [item for item in hand.inbox if item not in timers]
+        hand.waiting = False
+
+    async def take_in(self, hand: Hand, items: list[InboxItem]) -> None:
+        """A step begins with the inputs that joined its turn."""
+        commit = Commit(items=items, messages=await self._texts(hand, items))
+        await hand.stage.commit(hand.lease, hand.turn, commit)
+        hand.taken.update(items)
+
+    async def _texts(self, hand: Hand, items: list[InboxItem]) -> list[Message]:
+        """The messages of inputs that joined; those that were taken in before have none."""
+        record = hand.stage.ws.turn(hand.turn)
+        fields = [f"injected:{item.seq}" for item in items]
+        found = await self.store.redis.call("HMGET", record, *fields) if fields else []
+        texts = [decode_message(payload) for payload in found if payload is not None]
+        return [msgspec.structs.replace(message, turn=hand.turn) for message in texts]
 
     async def look(self, hand: Hand, done: list[InboxItem]) -> None:
         hand.seen_seq, hand.inbox = await leases.take_inbox(self.store, hand.lease, done)
@@ -136,14 +184,23 @@ class World:
         else:
             await self.look(hand, [])
 
-    async def finish(self, hand: Hand, items: list[InboxItem]) -> None:
-        cancelled = any(item.kind == "cancel" for item in items)
-        outcome = "cancelled" if cancelled else "succeeded"
-        if await hand.stage.finish(hand.lease, hand.turn, outcome=outcome, items=items):
-            hand.turn, hand.waiting = "", False
-            await self.look(hand, [])
-        else:
+    async def finish(self, hand: Hand, items: list[InboxItem], mood: str) -> None:
+        """End the turn, unless an input joined it that this hand has not seen."""
+        outcome = {"cancelled": "cancelled", "fail": "failed"}.get(mood, "succeeded")
+        joined = [item for item in items if item.kind == "inject"]
+        if outcome == "succeeded":
+            # An answer deals with what was taken in before it, and with nothing else.
+            items, joined = [item for item in items if item not in joined], []
+        commit = Commit(items=items, messages=await self._texts(hand, joined))
+        finished = await hand.stage.try_finish(
+            hand.lease, hand.turn, outcome=outcome, commit=commit
+        )
+        if finished is Finished.REST:
             self.hands.remove(hand)
+            return
+        if finished is Finished.MORE:
+            hand.turn, hand.waiting = "", False
+        await self.look(hand, [])
 
     async def release(self, hand: Hand) -> None:
         await leases.release(self.store, hand.lease)
@@ -231,7 +288,8 @@ def check_found(
         runnable = int(session["inbox_seq"]) > int(session["seen_seq"])
     else:
         runnable = items > 0 or turn_state == "running"
-    if runnable and until_ms <= time.time() * 1000 and not session["blocked"]:
+    blocked = session["blocked"] and session["cancelling"] == "0"
+    if runnable and until_ms <= time.time() * 1000 and not blocked:
         assert ready or leased, f"nobody will find {session}"
     if until_ms:
         assert ready or leased, f"nobody will reap {session}"
@@ -273,6 +331,27 @@ async def check_log(stage: Stage) -> None:
             ended.add(turn)
         if event.kind == "session.ended":
             assert event is events[-1]
+
+
+async def check_inputs(world: World) -> None:
+    """No input is lost, doubled or out of order.
+
+    One that joined a turn is in the history once, as one of that turn. The others began their turns
+    in the order in which they came.
+    """
+    joined = {words: (which, turn) for which, turn, words in world.joined}
+    found: list[tuple[str, tuple[int, str]]] = []
+    for which, stage in enumerate(world.stages):
+        own = []
+        for message in await stage.messages():
+            assert isinstance(message, UserMessage)
+            if message.text in joined:
+                found.append((message.text, (which, message.turn)))
+            else:
+                own.append(int(message.text.removeprefix("input ")))
+        assert own == sorted(set(own)), f"{own} began in this order"
+    missing = [words for words in joined if words not in dict(found)]
+    assert sorted(found) == sorted(joined.items()), f"lost {missing}, found {found} of {joined}"
 
 
 async def check_counters(

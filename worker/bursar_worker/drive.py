@@ -20,6 +20,7 @@ from bursar.sessions import ancestors_of
 from bursar.store.codec import text
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts import turns as scripts
+from bursar.store.scripts.turns import Started
 from bursar_worker.authority import Authority
 from bursar_worker.kit import Kit
 from bursar_worker.scope import Scope
@@ -191,20 +192,21 @@ class Drive:
             if item.kind != "input":
                 stale.append(item)
                 continue
-            turn = await self._start(item)
-            if turn is not None:
-                return turn
+            started = await self._start(item)
+            if started is Started.YES:
+                return await self._loaded(item.target, {})
+            if started is Started.BLOCKED:
+                return None
         self._seen_seq, self._inbox = await self._take(stale)
         return await self._start_next() if self._inbox else None
 
-    async def _start(self, item: InboxItem) -> TurnRun | None:
+    async def _start(self, item: InboxItem) -> Started:
         span = Span(self._session.id, item.target)
         agent = self._claimed.fields["agent"]
         event = span.event("turn.started", agent=agent, worker=self._kit.worker_id)
-        started = await self._writer.write(
+        return await self._writer.write(
             lambda: scripts.start(self._kit.store, self.lease, item, [event])
         )
-        return await self._loaded(item.target, {}) if started else None
 
     async def _attend(self, turn: TurnRun) -> "Ending":
         """Work on the turn until it has ended, or is let go."""
@@ -317,9 +319,10 @@ class Drive:
 
     async def _release(self) -> None:
         ring = await self._writer.write(lambda: leases.release(self._kit.store, self.lease))
+        # Those that waited for this place first, or it would be taken from them again.
+        await self._ring_freed()
         if ring is not None:
             await self._kit.bells.ring(ring)
-        await self._ring_freed()
 
     async def _ring_freed(self) -> None:
         """Ring for sessions that waited for the slot under the workspace's cap that is free now."""

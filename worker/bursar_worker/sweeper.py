@@ -159,7 +159,8 @@ class Sweeper:
         done = 0
         for ref in text_list(await self._store.redis.call("ZRANGE", list_key, 0, _MAX_ITEMS - 1)):
             ring = await leases.unblock(self._store, self._session(ref), why=why, list_key=list_key)
-            if ring is None:
+            # What stopped it is not over. One that is not blocked any more has left the list.
+            if ring is None and await self._store.redis.call("ZSCORE", list_key, ref) is not None:
                 break
             done += await self._ring(ring)
         return done

@@ -31,7 +31,7 @@ LastEventId = Annotated[
     "/workspaces/{ws:str}/sessions/{sid:str}/events",
     media_type="text/event-stream",
     tags=["events"],
-    responses=problems(404, 422),
+    responses=problems(404, 422, 429),
 )
 async def session_events(
     request: JsonRequest,
@@ -58,7 +58,7 @@ async def session_events(
     "/workspaces/{ws:str}/turns/{tid:str}/events",
     media_type="text/event-stream",
     tags=["events"],
-    responses=problems(404, 422),
+    responses=problems(404, 422, 429),
 )
 async def turn_events(
     request: JsonRequest,

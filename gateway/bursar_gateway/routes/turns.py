@@ -1,5 +1,6 @@
 """Turns: the way in, and what became of them."""
 
+from contextlib import ExitStack
 from typing import Annotated
 
 from litestar import Response, get, post
@@ -43,8 +44,9 @@ async def create_turn(
 ) -> Response[TurnAccepted]:
     """Accept an input: it is stored when this answers, and runs after those before it.
 
-    With `Accept: text/event-stream` the answer is the turn's events from `turn.queued` to its
-    terminal event instead. Going away cancels nothing.
+    `if_busy` says what else may happen beside a turn that is under way. With
+    `Accept: text/event-stream` the answer is the turn's events from `turn.queued` to its terminal
+    event instead; those of a turn that was joined, from there on. Going away cancels nothing.
     """
     once = Idempotency()
     if idempotency_key is not None:
@@ -73,27 +75,24 @@ async def _stream(
     if_busy: str,
 ) -> StreamResponse:
     """Listen first and put then, so that no event can slip through in between."""
-    gateway.admission.admit_stream(request.user.id)
     session = locate(gateway.store, ws, sid)
-    subscription = await gateway.hub.subscribe(session)
-    try:
+    with ExitStack() as holding:
+        holding.enter_context(gateway.admission.streaming(request.user.id))
+        subscription = await gateway.hub.subscribe(session)
+        holding.callback(gateway.hub.leave, subscription)
         accepted: Accepted = await gateway.inputs.put(ws, sid, message, once, if_busy=if_busy)
-    except BaseException:
-        gateway.hub.leave(subscription)
-        raise
-    repeat = accepted.outcome == "repeat"
-    # A turn that was joined is streamed from here on: its earlier events were not for this client.
-    after = accepted.seq if accepted.joined else max(accepted.seq - 1, 0)
-    subscription.start(after, behind=repeat)
-    location = _url(ws, accepted.turn)
-    stream = build_stream(
-        gateway,
-        request,
-        subscription,
-        Watched(session, accepted.turn),
-        fresh=not accepted.joined,
-        headers=[(b"location", location.encode())],
-    )
+        # A turn that was joined is streamed from there on: what was before is not this client's.
+        after = accepted.seq if accepted.joined else max(accepted.seq - 1, 0)
+        subscription.start(after, behind=accepted.outcome == "repeat")
+        stream = build_stream(
+            gateway,
+            request,
+            subscription,
+            Watched(session, accepted.turn),
+            holding=holding.pop_all(),
+            fresh=not accepted.joined,
+            headers=[(b"location", _url(ws, accepted.turn).encode())],
+        )
     return StreamResponse(stream)
 
 

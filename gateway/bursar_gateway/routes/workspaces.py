@@ -61,7 +61,7 @@ async def get_workspace(gateway: NamedDependency[Gateway], ws: FromPath[str]) ->
     "/workspaces/{ws:str}",
     guards=[require_admin],
     tags=["workspaces"],
-    responses=problems(403, 404, with_body=True),
+    responses=problems(403, 404, 409, with_body=True),
 )
 async def patch_workspace(
     gateway: NamedDependency[Gateway],
@@ -84,7 +84,7 @@ async def kill_workspace(
     ws: FromPath[str],
     data: Annotated[Kill | None, body({"reason": "runaway agent"})] = None,
 ) -> WorkspaceView:
-    """Stop everything: take no inputs, start nothing, cancel every open turn.
+    """Stop everything: take no inputs, start nothing, cancel every open turn; the body is optional.
 
     Needs an administrator's key.
     """
@@ -100,7 +100,10 @@ async def kill_workspace(
     responses=problems(403, 404, 409),
 )
 async def revive_workspace(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> WorkspaceView:
-    """Let a workspace that was stopped take inputs again. Needs an administrator's key."""
+    """Let a workspace that was killed take inputs and run again, also if it was paused before.
+
+    Needs an administrator's key.
+    """
     return await kill_switch.revive(gateway.store, ws)
 
 

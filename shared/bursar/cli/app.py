@@ -89,14 +89,21 @@ def run(argv: Sequence[str] | None = None) -> int:
         _complain(f"{error}; is it running? `bursar dev` starts one")
         return EXIT_UNREACHABLE
     except BursarError as error:
-        hint = "; set BURSAR_API_KEY" if error.code == "unauthenticated" else ""
-        _complain(f"{error}{hint}")
+        _complain(f"{error}{_hint(error)}")
         return EXIT_USAGE if isinstance(error, _USAGE) else EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else EXIT_FAILED
     return 0
+
+
+def _hint(error: BursarError) -> str:
+    """What to do about an error, where that is not obvious."""
+    if error.code == "unauthenticated":
+        return "; set BURSAR_API_KEY"
+    wait_s = error.details.get("retry_after_s") if isinstance(error, LimitReached) else None
+    return f"; try again in {wait_s:g} s" if wait_s else ""
 
 
 def _complain(message: str) -> None:

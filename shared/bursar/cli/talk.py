@@ -1,7 +1,7 @@
 """``bursar run`` and ``bursar chat``: talk to an agent."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,9 +37,9 @@ def run(
     path: Path = None,
     limit_usd: LimitUsd = None,
     if_busy: Annotated[
-        str | None,
+        Literal["enqueue", "reject", "interrupt", "inject"] | None,
         typer.Option(
-            help="When the session has a turn under way: enqueue, reject, interrupt or inject.",
+            help="Beside a turn under way: wait in line, be refused, cancel it, or join it.",
             show_default="enqueue",
         ),
     ] = None,

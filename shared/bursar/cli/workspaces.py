@@ -22,6 +22,7 @@ _COLUMNS = [
     "state",
     "running max>",
     "sessions max>",
+    "queued max>",
     "spent>",
     "limit>",
     "used",
@@ -40,7 +41,7 @@ def list_workspaces(ctx: typer.Context, as_json: AsJson = False) -> None:
     rows = []
     for view in found:
         _, spent, _, limit, _, used = budget_cells(view.budget)
-        caps = [_cap(view.max_running), _cap(view.max_sessions)]
+        caps = [_cap(view.max_running), _cap(view.max_sessions), _cap(view.max_queued)]
         rows.append([view.id, _state(view), *caps, spent, limit, used, ago(view.created_ms)])
     print_table(_COLUMNS, rows, empty="no workspaces")
 
@@ -111,7 +112,7 @@ def kill(
 
 @app.command()
 def revive(ctx: typer.Context, workspace: WorkspaceId, as_json: AsJson = False) -> None:
-    """Let a workspace that was killed take inputs again."""
+    """Let a workspace that was killed take inputs again; a pause from before is over, too."""
     with connect(ctx, workspace) as client:
         view = client.revive_workspace()
     _say(view, as_json=as_json)

@@ -30,7 +30,11 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
         "this Idempotency-Key was used before with another request body",
     ),
     "id_conflict": (Conflict, "id_conflict", "this id was used before with other values"),
-    "killed": (Conflict, "workspace_killed", "the workspace was stopped; it takes no inputs"),
+    "killed": (
+        Conflict,
+        "workspace_killed",
+        "the workspace was killed; it takes no inputs until it is revived",
+    ),
     "fenced": (Fenced, "fenced", "another worker drives this session now"),
     "no_hold": (NotFound, "hold_not_found", "no such hold, or it ended too long ago"),
     "bad_secret": (Conflict, "hold_not_yours", "the hold belongs to another caller"),
@@ -68,7 +72,7 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
         )
     if status == "queue_full":
         raise LimitReached(
-            f"{detail} turns are queued in this workspace already",
+            f"the workspace's cap of {detail} queued turns is reached",
             code="workspace_busy",
             retry_after_s=2,
         )

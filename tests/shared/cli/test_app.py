@@ -76,6 +76,12 @@ def test_a_missing_key_says_where_it_comes_from(bursar: Bursar, stub: StubGatewa
     assert (ran.status, "BURSAR_API_KEY" in ran.err) == (2, True)
 
 
+def test_a_cap_that_is_reached_says_when_to_come_again(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {SESSIONS}", problem(429, "overloaded", "too much waits", retry_after=5))
+    ran = bursar("sessions", "list")
+    assert (ran.status, ran.err) == (2, "bursar: too much waits; try again in 5 s\n")
+
+
 @pytest.mark.parametrize(
     "argv", [["nonsense"], ["sessions", "list", "--limit", "0"], ["run", "echo"]]
 )

@@ -71,6 +71,7 @@ def test_the_view_knows_who_ran_the_turns() -> None:
     [
         ("failed", "model_error", "away", "the turn failed: model_error: away"),
         ("cancelled", "cancelled", "", "the turn was cancelled"),
+        ("cancelled", "cancelled", "too slow", "the turn was cancelled: too slow"),
         ("quarantined", "", "three workers died", "the turn was quarantined: three workers died"),
     ],
 )

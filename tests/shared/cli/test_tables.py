@@ -6,9 +6,10 @@ import pytest
 
 from support.command import Bursar
 from support.samples import account, session, workspace
-from support.stub_gateway import Answer, StubGateway
+from support.stub_gateway import Answer, StubGateway, problem
 
 WS = "/v1/workspaces/default"
+_ALIVE = problem(409, "workspace_alive", "the workspace was not killed")
 
 
 def test_sessions_are_listed_with_whole_ids(bursar: Bursar, stub: StubGateway) -> None:
@@ -69,6 +70,21 @@ def test_ending_deleting_and_cancelling(bursar: Bursar, stub: StubGateway) -> No
     assert "being cancelled" in bursar("sessions", "cancel", "s1").out
     idle = bursar("sessions", "cancel", "s1")
     assert (idle.status, "no turn runs" in idle.err) == (2, True)
+
+
+def test_a_cancel_carries_its_reason(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {WS}/sessions/s1", session(turn="t1"))
+    ended = {"id": "t1", "session": "s1", "state": "cancelled", "reason": "too slow"}
+    stub.on(f"POST {WS}/turns/t1/cancel", ended | {"state": "running", "reason": ""}, ended)
+    cancel = ["sessions", "cancel", "s1", "--reason", "too slow"]
+    assert bursar(*cancel).out == "t1 is being cancelled\n"
+    assert bursar(*cancel).out == "t1 is cancelled\n"
+    printed = json.loads(bursar(*cancel, "--json").out)
+    assert (printed["id"], printed["state"], printed["reason"]) == ("t1", "cancelled", "too slow")
+    bodies = [seen.body for seen in stub.asked(f"POST {WS}/turns/t1/cancel")]
+    assert bodies == [{"reason": "too slow"}] * 3
+    bursar("sessions", "cancel", "s1")
+    assert stub.seen[-1].body == {}
 
 
 def test_the_budget_of_a_session_is_its_whole_path(bursar: Bursar, stub: StubGateway) -> None:
@@ -137,3 +153,38 @@ def test_workspaces(bursar: Bursar, stub: StubGateway) -> None:
     assert "paused" in bursar("workspaces", "pause", "acme").out
     assert "open" in bursar("workspaces", "resume", "acme").out
     assert [seen.body for seen in stub.seen[2:]] == [{"paused": True}, {"paused": False}]
+
+
+def test_a_workspace_is_killed_and_revived(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on("POST /v1/workspaces/acme/kill", workspace(killed=True, paused=True))
+    stub.on("POST /v1/workspaces/acme/revive", workspace(), workspace(), _ALIVE)
+    kill = ["workspaces", "kill", "acme"]
+    assert bursar(*kill, "--reason", "runaway agent").out == "workspace acme is killed\n"
+    assert json.loads(bursar(*kill, "--json").out)["killed"] is True
+    assert [seen.body for seen in stub.seen] == [{"reason": "runaway agent"}, {}]
+    assert bursar("workspaces", "revive", "acme").out == "workspace acme is open\n"
+    assert json.loads(bursar("workspaces", "revive", "acme", "--json").out)["killed"] is False
+    alive = bursar("workspaces", "revive", "acme")
+    assert (alive.status, alive.err) == (2, "bursar: the workspace was not killed\n")
+
+
+def test_a_workspace_is_made_with_its_caps_and_listed_with_them(
+    bursar: Bursar, stub: StubGateway
+) -> None:
+    made = workspace(max_running=31, max_sessions=32, max_queued=33)
+    stub.on("POST /v1/workspaces", made)
+    stub.on("GET /v1/workspaces", [made, workspace(id="beta", killed=True, paused=True)])
+    create = ["workspaces", "create", "acme", "--max-queued", "33"]
+    assert bursar(*create).out == "workspace acme is open\n"
+    assert stub.seen[0].body == {"id": "acme", "max_queued": 33}
+    assert json.loads(bursar(*create, "--json").out)["max_queued"] == 33
+    head, acme, beta = bursar("workspaces", "list").out.splitlines()
+    assert "queued max" in head
+    assert acme.split()[:5] == ["acme", "open", "31", "32", "33"]
+    assert beta.split()[:3] == ["beta", "killed", "7"]
+
+
+def test_a_cap_of_nothing_is_not_sent(bursar: Bursar, stub: StubGateway) -> None:
+    ran = bursar("workspaces", "create", "acme", "--max-queued", "0")
+    assert (ran.status, "--max-queued" in ran.err) == (2, True)
+    assert stub.seen == []

@@ -7,7 +7,7 @@ import pytest
 
 from support.command import Bursar
 from support.samples import account, session
-from support.stub_gateway import StubGateway, event, stream, turn_body
+from support.stub_gateway import StubGateway, event, problem, stream, turn_body
 
 WS = "/v1/workspaces/default"
 TURNS = f"POST {WS}/sessions/s1/turns"
@@ -121,6 +121,33 @@ def test_run_goes_on_in_a_session_only_with_its_own_agent(
     assert (wrong.status, "echo" in wrong.err) == (2, True)
     both = bursar("run", "echo", "hi", "--session", "s1", "--user", "ann")
     assert (both.status, "--user" in both.err) == (2, True)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_run_says_what_its_input_does_beside_a_turn(
+    bursar: Bursar, stub: StubGateway, flags: list[str]
+) -> None:
+    """A turn that was joined is shown from there on, so its first event may be any."""
+    stub.on(TURNS, stream(event(7, "text.delta", text="both"), END))
+    ran = bursar("run", "echo", "and me", "--session", "s1", "--if-busy", "inject", *flags)
+    assert ran.status == 0
+    assert "both" in ran.out.splitlines()[0]
+    assert stub.asked(TURNS)[0].body == {"input": "and me", "if_busy": "inject"}
+
+
+def test_run_knows_the_words_and_sends_no_other(bursar: Bursar, stub: StubGateway) -> None:
+    ran = bursar("run", "echo", "hi", "--if-busy", "maybe")
+    assert ran.status == 2
+    for word in ("--if-busy", "enqueue", "reject", "interrupt", "inject"):
+        assert word in ran.err
+    assert stub.seen == []
+
+
+def test_run_in_a_busy_session_is_refused_in_one_line(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(TURNS, problem(409, "session_busy", "a turn is queued, running or waiting"))
+    ran = bursar("run", "echo", "hi", "--session", "s1", "--if-busy", "reject")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "bursar: a turn is queued, running or waiting\n"
 
 
 @pytest.mark.parametrize("amount", ["-1", "abc", "0.0000001", "nan"])

@@ -54,6 +54,8 @@ CALLS: list[tuple[str, Any, str, Any, Any]] = [
         {"paused": True, "max_running": None},
         WORKSPACE,
     ),
+    ("kill_workspace", (), "POST /v1/workspaces/acme/kill", {}, WORKSPACE),
+    ("revive_workspace", (), "POST /v1/workspaces/acme/revive", None, WORKSPACE),
     ("get_stats", (), "GET /v1/workspaces/acme/stats", None, {"turns": 3}),
     ("get_session", ("s1",), "GET /v1/workspaces/acme/sessions/s1", None, SESSION),
     ("clear_session", ("s1",), "POST /v1/workspaces/acme/sessions/s1/clear", None, SESSION),

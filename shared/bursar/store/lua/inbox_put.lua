@@ -8,8 +8,9 @@
 -- `under_way` is the turn under way as the caller read it, only looked at by interrupt and inject.
 -- Returns {'ok', tid, seq, 'ring' | 'held' | 'blocked', worker, epoch, inbox_seq} |
 --   {'injected', tid, seq, 'ring' | 'held', worker, epoch, inbox_seq} | {'repeat', tid} |
---   {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'busy'} | {'killed'} |
+--   {'repeat', tid, seq} | {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'busy'} | {'killed'} |
 --   {'inbox_full', max} | {'queue_full', max}
+-- 'repeat' has the seq if the input joined that turn.
 -- 'stale': user, path, agent, priority or turn are not the session's; the caller reads them again.
 -- include: clock
 -- include: args
@@ -46,7 +47,7 @@ if if_busy == 'inject' and under_way_tid ~= '' then
   redis.call('RPUSH', inbox, string.format('%d inject ', inbox_seq) .. under_way_tid)
   redis.call('HSET', under_way, string.format('injected:%d', inbox_seq), input)
   redis.call('HINCRBY', under_way, 'injections', 1)
-  remember(idem, fingerprint, under_way_tid, idem_ttl_ms)
+  remember(idem, fingerprint, under_way_tid, idem_ttl_ms, s[13])
   if not driven then make_ready(session, ready, ref, now) end
   return {'injected', under_way_tid, s[13], driven and 'held' or 'ring', s[8], s[9], tostring(inbox_seq)}
 end
@@ -54,7 +55,8 @@ local queued_max = caps[3] or max_queued
 if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(queued_max) then
   return {'queue_full', queued_max}
 end
-if if_busy == 'interrupt' and under_way_tid ~= '' then
+local interrupts = if_busy == 'interrupt' and under_way_tid ~= ''
+if interrupts then
   ask_cancel(session, inbox, under_way, under_way_tid, reason, now)
 end
 local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
@@ -71,6 +73,9 @@ local list = {'turn.queued', event}
 local outcome = 'ring'
 if driven then
   outcome = 'held'
+elseif interrupts then
+  -- Its cancel waits for no pause, cap or agent: any worker can end the turn under way.
+  make_ready(session, ready, ref, now)
 elseif s[10] ~= '' then
   outcome = 'blocked'
 elseif caps[1] == '1' then

@@ -37,7 +37,9 @@ if turn_state ~= 'running' and turn_state ~= 'waiting' and turn_state ~= 'queued
   return {'turn_ended', turn_state or ''}
 end
 for _, item in ipairs(commit.items) do
-  if string.find(item, '^%d+ inject ') then injections = injections - 1 end
+  -- One that a step took in before counts no more, though its driver may still remember it.
+  local joined = string.match(item, '^(%d+) inject ')
+  if joined and redis.call('HEXISTS', turn, 'injected:' .. joined) == 1 then injections = injections - 1 end
 end
 if injections > 0 then return {'injected'} end
 local extra = apply_commit(commit, inbox, messages, effects, turn, now)

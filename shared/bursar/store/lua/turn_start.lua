@@ -1,15 +1,18 @@
 -- Begins the turn at the head of the inbox.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn messages
+--       workspace blocked_cap
 -- ARGV: epoch owner append_no tid item log_max n (event body)*
--- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} | {'not_queued', state}
+-- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} | {'not_queued', state} |
+--   {'blocked'}
 -- 'not_queued': the turn was cancelled (or lost) meanwhile; its item is dropped.
+-- 'blocked': the workspace was paused, or others wait for a place under its cap; give the lease back.
 -- include: clock
 -- include: args
 -- include: fence
 -- include: state
 -- include: start
 -- include: events
-local inbox, turn, messages = KEYS[10], KEYS[11], KEYS[12]
+local inbox, turn, messages, workspace, blocked_cap = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local epoch, owner, append_no, tid, item = take(), take(), take(), take(), take()
 local log_max, list = take(), take_list(2)
 local verdict = fence(session, epoch, owner, append_no)
@@ -20,6 +23,8 @@ if verdict == 'repeat' then
 end
 if verdict ~= 'ok' then return {verdict} end
 local t = redis.call('HMGET', turn, 'state', 'input')
+local blocked = redis.call('HGET', workspace, 'paused') == '1' or redis.call('ZCARD', blocked_cap) > 0
+if t[1] == 'queued' and blocked then return {'blocked'} end
 redis.call('HSET', session, 'append_no', append_no)
 if t[1] ~= 'queued' then
   redis.call('LREM', inbox, 1, item)

@@ -134,7 +134,8 @@ def _accepted(reply: list[Any]) -> Accepted | None:
     if reply[0] == "stale":
         return None
     if reply[0] == "repeat":
-        return Accepted(text(reply[1]), "repeat")
+        joined = len(reply) > 2
+        return Accepted(text(reply[1]), "repeat", int(reply[2]) if joined else 0, joined=joined)
     if reply[0] not in {"ok", "injected"}:
         raise_for(reply)
     return Accepted(

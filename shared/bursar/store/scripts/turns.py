@@ -22,6 +22,7 @@ from bursar.store.store import Store
 __all__ = [
     "Commit",
     "Finished",
+    "Started",
     "append_events",
     "commit_step",
     "finish",
@@ -87,6 +88,16 @@ class Commit(msgspec.Struct, frozen=True):
         ]
 
 
+class Started(enum.Enum):
+    """What became of a turn that was to begin."""
+
+    YES = "ok"
+    GONE = "not_queued"
+    """It was cancelled meanwhile, and its inbox item is dropped."""
+    BLOCKED = "blocked"
+    """Its workspace was paused, or others wait for a place under the cap: give the lease back."""
+
+
 class Finished(enum.Enum):
     """How a turn's end left the session."""
 
@@ -109,24 +120,32 @@ async def _write(
     reply = await store.run(script, keys, [lease.epoch, lease.owner, number, *args])
     if reply[0] in _WROTE:
         lease.append_no = number
-    elif reply[0] not in {"more", "not_waiting", "injected"}:
+    elif reply[0] not in {"more", "not_waiting", "injected", "blocked"}:
         raise_for(reply)
     return reply
 
 
-async def start(store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]) -> bool:
-    """Begin the turn of an input item. False if it was cancelled meanwhile; it is gone then."""
+async def start(store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]) -> Started:
+    """Begin the turn of an input item."""
     session = lease.session
-    turn = session.workspace.turn(item.target)
+    ws = session.workspace
+    turn = ws.turn(item.target)
     args = [
         item.target,
         item.raw,
         store.settings.event_log_max,
         *event_args(events),
     ]
-    keys = [*session.stateful, session.inbox, turn, session.messages]
+    keys = [
+        *session.stateful,
+        session.inbox,
+        turn,
+        session.messages,
+        ws.hash,
+        ws.shard.blocked_cap(ws.id),
+    ]
     reply = await _write(store, lease, _START, keys, args)
-    return bool(reply[0] != "not_queued")
+    return Started.YES if reply[0] in {"ok", "repeat"} else Started(reply[0])
 
 
 async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> int:
