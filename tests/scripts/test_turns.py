@@ -335,4 +335,13 @@ async def test_a_session_gives_way_to_those_that_wait_for_a_place(stage: Stage) 
     await stage.store.redis.call("ZADD", stage.ws.shard.blocked_cap(stage.ws.id), 1, "acme/other")
     item = InboxItem(second.inbox_seq, "input", second.turn)
     async with unchanged(stage.store):
-        assert await stage.try_start(lease, item) is Started.BLOCKED
+        assert await stage.try_start(lease, item, yields=True) is Started.BLOCKED
+
+
+async def test_the_first_turn_of_a_lease_gives_way_to_nobody(stage: Stage) -> None:
+    """Else many that wait would hand the only place around, and none of them would ever start."""
+    accepted = await stage.put()
+    claimed = await stage.claim()
+    await stage.store.redis.call("ZADD", stage.ws.shard.blocked_cap(stage.ws.id), 1, "acme/other")
+    item = InboxItem(accepted.inbox_seq, "input", accepted.turn)
+    assert await stage.try_start(claimed.lease, item) is Started.YES

@@ -130,9 +130,9 @@ class Stage:
     async def start(self, lease: Lease, item: InboxItem) -> bool:
         return await self.try_start(lease, item) is Started.YES
 
-    async def try_start(self, lease: Lease, item: InboxItem) -> Started:
+    async def try_start(self, lease: Lease, item: InboxItem, *, yields: bool = False) -> Started:
         event = self.event("turn.started", item.target)
-        return await turns.start(self.store, lease, item, [event])
+        return await turns.start(self.store, lease, item, [event], yields=yields)
 
     async def running(self, owner: str = "o1") -> tuple[Lease, str]:
         """Put an input, claim the session and start the turn."""

@@ -45,6 +45,8 @@ class Hand:
     taken: set[InboxItem] = field(default_factory=set)
     """Inputs that joined the turn and that a step took in; they stay in ``inbox`` until a look."""
     zombie: bool = False
+    yields: bool = False
+    """It has ended a turn under this lease: the next comes after others that wait."""
 
 
 @dataclass
@@ -143,7 +145,7 @@ class World:
             await self.finish(hand, mine, "cancelled" if cancelled else mood)
         elif hand.inbox and hand.inbox[0].kind == "input":
             item = hand.inbox.pop(0)
-            started = await hand.stage.try_start(hand.lease, item)
+            started = await hand.stage.try_start(hand.lease, item, yields=hand.yields)
             if started is Started.YES:
                 hand.turn, hand.waiting = item.target, False
             elif started is Started.BLOCKED:
@@ -199,7 +201,7 @@ class World:
             self.hands.remove(hand)
             return
         if finished is Finished.MORE:
-            hand.turn, hand.waiting = "", False
+            hand.turn, hand.waiting, hand.yields = "", False, True
         await self.look(hand, [])
 
     async def release(self, hand: Hand) -> None:

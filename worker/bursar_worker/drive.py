@@ -70,6 +70,7 @@ class Drive:
         self._attempts = int(claimed.fields["attempts"])
         self._on_progress = on_progress
         self._next_attempt = 1
+        self._yields = False  # a second turn comes after sessions that wait for their first
         self._lost: BursarError | None = None
         self._writer = SessionWriter(kit.store, self.lease, self._lose)
 
@@ -137,6 +138,7 @@ class Drive:
             if ending in {Ending.PARKED, Ending.REST}:
                 await self._ring_freed()
                 return
+            self._yields = True
             turn = None if self._draining or self._agent is None else await self._start_next()
         await self._release()
 
@@ -205,7 +207,7 @@ class Drive:
         agent = self._claimed.fields["agent"]
         event = span.event("turn.started", agent=agent, worker=self._kit.worker_id)
         return await self._writer.write(
-            lambda: scripts.start(self._kit.store, self.lease, item, [event])
+            lambda: scripts.start(self._kit.store, self.lease, item, [event], yields=self._yields)
         )
 
     async def _attend(self, turn: TurnRun) -> "Ending":

@@ -1,11 +1,13 @@
 -- Begins the turn at the head of the inbox.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn messages
 --       workspace blocked_cap
--- ARGV: epoch owner append_no tid item log_max n (event body)*
+-- ARGV: epoch owner append_no tid item yields log_max n (event body)*
+--       yields: whether the lease has had a turn already, so that others may come first
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} | {'not_queued', state} |
 --   {'blocked'}
 -- 'not_queued': the turn was cancelled (or lost) meanwhile; its item is dropped.
--- 'blocked': the workspace was paused, or others wait for a place under its cap; give the lease back.
+-- 'blocked': the workspace was paused, or others wait for this one's place under its cap; give the
+-- lease back. The first turn of a lease does not yield: all would hand on the place, and none start.
 -- include: clock
 -- include: args
 -- include: fence
@@ -13,7 +15,7 @@
 -- include: start
 -- include: events
 local inbox, turn, messages, workspace, blocked_cap = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local epoch, owner, append_no, tid, item = take(), take(), take(), take(), take()
+local epoch, owner, append_no, tid, item, yields = take(), take(), take(), take(), take(), take()
 local log_max, list = take(), take_list(2)
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then
@@ -23,7 +25,8 @@ if verdict == 'repeat' then
 end
 if verdict ~= 'ok' then return {verdict} end
 local t = redis.call('HMGET', turn, 'state', 'input')
-local blocked = redis.call('HGET', workspace, 'paused') == '1' or redis.call('ZCARD', blocked_cap) > 0
+local blocked = redis.call('HGET', workspace, 'paused') == '1'
+  or yields == '1' and redis.call('ZCARD', blocked_cap) > 0
 if t[1] == 'queued' and blocked then return {'blocked'} end
 redis.call('HSET', session, 'append_no', append_no)
 if t[1] ~= 'queued' then

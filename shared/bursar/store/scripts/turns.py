@@ -125,14 +125,22 @@ async def _write(
     return reply
 
 
-async def start(store: Store, lease: Lease, item: InboxItem, events: Sequence[Event]) -> Started:
-    """Begin the turn of an input item."""
+async def start(
+    store: Store, lease: Lease, item: InboxItem, events: Sequence[Event], *, yields: bool = False
+) -> Started:
+    """Begin the turn of an input item.
+
+    Args:
+        yields: whether sessions that wait for a place under the workspace's cap come first.
+
+    """
     session = lease.session
     ws = session.workspace
     turn = ws.turn(item.target)
     args = [
         item.target,
         item.raw,
+        int(yields),
         store.settings.event_log_max,
         *event_args(events),
     ]
