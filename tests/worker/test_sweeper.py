@@ -14,6 +14,7 @@ from bursar.store.scripts import leases
 from bursar.store.scripts.budgets import HoldWish, Path, reserve
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
+from support.dead_worker import forget_agent
 from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
@@ -28,17 +29,8 @@ def agent(*script: object) -> Agent:
     return Agent(name="worker", model=ScriptedModel(list(script) or ["done"] * 20))  # type: ignore[arg-type]
 
 
-async def forget_workers(store: Store) -> None:
-    """An agent that was announced long ago: known, but nobody serves it."""
-    entry = AgentEntry("worker", "default", "m", seen_ms=1)
-    from bursar.store.codec import encode_json
-    from bursar.store.keys import GlobalKeys
-
-    await store.redis.call("HSET", GlobalKeys.agents, "worker", encode_json(entry))
-
-
 async def test_an_input_waits_for_a_worker_and_runs_when_one_comes(place: Site) -> None:
-    await forget_workers(place.store)
+    await forget_agent(place.store, "worker")
     session = await place.session("worker")
     tid = await place.put(session)
     (waiting,) = [event for event in await place.log(session) if event.kind == "turn.waiting"]

@@ -10,17 +10,15 @@ from bursar import history, sessions
 from bursar.agents import Agent
 from bursar.budgets.accounts import read_ledger
 from bursar.context import ToolContext
-from bursar.events import Span
 from bursar.gate.policy import Policy
-from bursar.leases import Claimed, Lease
-from bursar.messages import AssistantMessage, ToolCall, ToolMessage
-from bursar.registry import AgentEntry, announce
+from bursar.leases import Claimed
+from bursar.messages import ToolCall, ToolMessage
 from bursar.sessions import SessionView
-from bursar.store.scripts import leases, turns
-from bursar.store.scripts.budgets import HoldWish, Path, reserve
+from bursar.store.scripts import leases
 from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import Tool, tool
+from support.dead_worker import DeadWorker, announce_agent
 from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
@@ -42,11 +40,7 @@ async def put(ctx: ToolContext) -> str:
 @pytest.fixture
 async def place(store: Store) -> AsyncIterator[Site]:
     runs.clear()
-    worker: dict[str, str | int] = {
-        "id": "dead", "host": "h", "pid": 1, "group": "default", "slots": 1, "busy": 0,
-        "agents": "worker", "started_ms": 1,
-    }  # fmt: skip
-    await announce(store, worker, [AgentEntry("worker", "default", "m")])
+    await announce_agent(store)
     async with site(store) as made:
         yield made
 
@@ -55,55 +49,6 @@ def agent(*script: object, tools: tuple[Tool[Any, Any], ...] = (pay, put)) -> Ag
     model = ScriptedModel(list(script))  # type: ignore[arg-type]
     policy = Policy(allow=["pay", "put"])
     return Agent(name="worker", model=model, tools=tools, policy=policy)
-
-
-class DeadWorker:
-    """Drives a session with the bare scripts up to some point, and is never heard of again."""
-
-    def __init__(self, store: Store, session: SessionView, lease: Lease, turn: str) -> None:
-        self.store = store
-        self.lease = lease
-        self.turn = turn
-        self.span = Span(session.id, turn, 1, 1)
-        self.path = Path.of(lease.session, user="ada")
-
-    @classmethod
-    async def take(cls, place: Site, session: SessionView, turn: str) -> "DeadWorker":
-        keys = sessions.locate(place.store, WORKSPACE, session.id)
-        claimed = await leases.claim(place.store, keys, claimant("dead", 1), owner="dead")
-        assert isinstance(claimed, Claimed)
-        dead = cls(place.store, session, claimed.lease, turn)
-        for item in claimed.inbox:
-            if item.target == turn:
-                event = dead.span.event("turn.started")
-                await turns.start(place.store, claimed.lease, item, [event])
-        return dead
-
-    async def call_model(self) -> None:
-        wish = HoldWish(
-            hold_id=f"{self.span.session}/{self.turn}/1/1",
-            secret="s",
-            cost_microusd=700,
-            tokens=9,
-            sent=True,
-            ttl_ms=60_000,
-            turn=self.turn,
-            step=1,
-            kind="model",
-            price="flat",
-        )
-        await reserve(self.store, self.lease, self.path, wish)
-        await turns.append_events(
-            self.store, self.lease, [self.span.event("text.delta", text="half of an ans")]
-        )
-
-    async def ask_for(self, call: ToolCall) -> None:
-        message = AssistantMessage(tool_calls=(call,), turn=self.turn, step=1)
-        commit = turns.Commit(messages=[message], effects={f"call:{call.id}": "intent"}, steps=1)
-        await turns.commit_step(self.store, self.lease, self.turn, commit, [])
-
-    async def send(self, call: ToolCall) -> None:
-        await turns.start_tool(self.store, self.lease, f"call:{call.id}", [])
 
 
 async def results(place: Site, session: SessionView) -> list[ToolMessage]:
