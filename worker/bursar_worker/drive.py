@@ -221,10 +221,11 @@ class Drive:
             if self._abandoning and work.cancelled() and not turn.cancelled:
                 turn.abandon()
                 turn.handed_back = True
-            if not turn.answered:
-                await self._end_stale_holds(await self._effects())
             if turn.handed_back:
+                await self._end_stale_holds(await self._effects())
                 return Ending.RELEASE
+            if not turn.answered:
+                await self._end_stale_holds(await self._effects(), but=turn.open_hold)
             ending = await self._finish(turn)
             if ending is not None:
                 return ending
@@ -304,9 +305,11 @@ class Drive:
 
         return {text(field): value for field, value in (await self._writer.write(read)).items()}
 
-    async def _end_stale_holds(self, effects: dict[str, bytes]) -> None:
+    async def _end_stale_holds(self, effects: dict[str, bytes], *, but: str = "") -> None:
         """End holds that nobody will end any more: sent ones are booked in full, others go back."""
         for hold_id, names in _holds(effects).items():
+            if hold_id == but:
+                continue
             await self._writer.write(self._expire(hold_id, names))
 
     def _expire(self, hold_id: str, names: str) -> Any:

@@ -97,6 +97,12 @@ class ModelStep:
         self._span = span.at(attempt=first_attempt)
         self._stream = _Stream()
         self._hold: HoldRef | None = None
+        self._refused_unread = False
+
+    @property
+    def open_hold(self) -> HoldRef | None:
+        """The hold of a call that ended without an answer; it is settled with the turn's end."""
+        return self._hold
 
     @property
     def number(self) -> int:
@@ -114,6 +120,22 @@ class ModelStep:
             step=self._span.step,
             at_ms=wall_ms(),
             partial=True,
+        )
+
+    def last_words(self) -> Commit:
+        """What a step leaves that ends without an answer: its partial text, and its hold settled.
+
+        In one script with the turn's end, because a worker that takes over in between would make
+        the call again without knowing of the first.
+        """
+        partial, hold = self.partial(), self._hold
+        booked = 0 if hold is None or self._refused_unread else hold.cost_microusd
+        return Commit(
+            messages=[partial] if partial else [],
+            hold=hold,
+            actual_microusd=booked,
+            ended_as="released" if self._refused_unread else "unconfirmed",
+            warning=self._span.event("budget.warning").body,
         )
 
     def abandoned(self, reason: str, code: str = "abandoned") -> Event:
@@ -241,12 +263,14 @@ class ModelStep:
 
     async def _failed(self, error: ModelError, *, last: bool) -> None:
         """Settle a failed attempt; raise unless another one should be made."""
-        refused_unread = isinstance(error.details.get("status"), int) and not self._stream.started
         # With an HTTP error the provider did no work. Everything else may have been billed.
-        await self.end_hold("release" if refused_unread else "expire")
+        unread = isinstance(error.details.get("status"), int) and not self._stream.started
         if not error.retryable or self._stream.started or last:
+            self._refused_unread = unread
             raise error
+        # In this order: without its hold, nobody could tell any more that the call was made.
         self._writer.emit(self.abandoned(error.message, error.code))
+        await self._end_hold("release" if unread else "expire")
         asked_s = float(error.details.get("retry_after_s") or 0.25 * 2**self._span.attempt)
         wait_s = min(max(asked_s, 0.0), _MAX_WAIT_S) if asked_s == asked_s else _MAX_WAIT_S  # noqa: PLR0124
         self._span = self._span.at(attempt=self._span.attempt + 1)
@@ -254,11 +278,10 @@ class ModelStep:
             raise Parked(wait_s, error.message)
         await asyncio.sleep(wait_s)
 
-    async def end_hold(self, op: budgets.EndOp) -> None:
-        """End the open hold of a call whose real usage is not known. Without one, do nothing."""
+    async def _end_hold(self, op: budgets.EndOp) -> None:
+        """End the open hold of a call whose real usage is not known."""
         hold, self._hold = self._hold, None
-        if hold is None:
-            return
+        assert hold is not None  # noqa: S101
         await self._writer.write(
             lambda: budgets.end_hold(
                 self._scope.store,

@@ -74,7 +74,6 @@ class TurnRun:
         self._wake_at_ms = 0
         self.first_attempt = 1
         """Number of the next step's first attempt: those before it were lost with their worker."""
-        """Number of the next step's first attempt: those before it were lost with their worker."""
         self._verdict: _Verdict | None = None
         self._answer: Answer | None = None
         self._step: ModelStep | None = None
@@ -257,6 +256,12 @@ class TurnRun:
         """The last answer is there and its hold will be settled with the turn's end."""
         return self._answer is not None
 
+    @property
+    def open_hold(self) -> str:
+        """Id of the hold of a failed call, which is settled with the turn's end; or empty."""
+        hold = self._step.open_hold if self._step else None
+        return hold.id if hold else ""
+
     def abandon(self) -> None:
         """Say that the model call under way will be made again by another worker."""
         if self._step is not None:
@@ -334,7 +339,6 @@ class TurnRun:
         if self._open is not None:
             # Every call gets a result, else the next model call would be refused.
             words.extend(self._open.messages(self._span.at(step=self._steps)))
-        partial = self._step.partial() if self._step else None
-        if partial is not None:
-            words.append(partial)
-        return Commit(items=items, messages=[*words, *late]), []
+        commit = self._step.last_words() if self._step else Commit()
+        messages = [*words, *commit.messages, *late]
+        return msgspec.structs.replace(commit, items=items, messages=messages), []

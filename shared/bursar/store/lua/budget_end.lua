@@ -32,7 +32,7 @@ if op == 'expire' then
   end
 end
 local over = settle(hold, facts, split(names), accounts, actual, ended_as, now)
-post_entry(ledger, facts, ended_as == 'committed' and 'commit' or ended_as, actual, now)
+post_entry(ledger, facts, ended_as, actual, now)
 redis.call('PEXPIRE', hold, hold_ttl_ms)
 redis.call('ZREM', timers, facts.timer)
 redis.call('HDEL', effects, 'hold:' .. facts.id)

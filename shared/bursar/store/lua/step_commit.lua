@@ -2,7 +2,7 @@
 -- KEYS: session events stats ws_stats effects messages turn inbox [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max
 --       n item* n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
---       token_count secret actual account_names hold_ttl_ms warning_event n (event body)*
+--       token_count secret actual ended_as account_names hold_ttl_ms warning_event n (event body)*
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} |
 --         {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
 -- flags: allow-oom

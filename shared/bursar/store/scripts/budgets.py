@@ -11,13 +11,24 @@ from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for, raise_refused
 from bursar.store.store import Store
 
-__all__ = ["EndOp", "EndedHold", "HoldRef", "HoldWish", "Path", "end_hold", "reserve", "set_limit"]
+__all__ = [
+    "EndOp",
+    "EndedAs",
+    "EndedHold",
+    "HoldRef",
+    "HoldWish",
+    "Path",
+    "end_hold",
+    "reserve",
+    "set_limit",
+]
 
 _RESERVE = Script("budget_reserve")
 _END = Script("budget_end")
 _LIMIT = Script("account_limit")
 
 EndOp = Literal["commit", "release", "expire"]
+EndedAs = Literal["committed", "released", "unconfirmed"]
 
 
 class Path(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
-from bursar.store.scripts.budgets import HoldRef
+from bursar.store.scripts.budgets import EndedAs, HoldRef
 from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
@@ -48,8 +48,8 @@ class Commit(msgspec.Struct, frozen=True):
         items: inbox items that are dealt with, such as inputs that joined the turn.
         effects: fields to set in the session's open effects; ``effects_done`` are dropped.
         token_count: size of the context now, or None to leave it.
-        hold: hold to settle with ``actual_microusd``; ``warning`` is the event body for accounts
-            that this takes over their warn level.
+        hold: hold to settle with ``actual_microusd``; ``ended_as`` is how its ledger entry names
+            that, ``warning`` the event body for accounts that it takes over their warn level.
 
     """
 
@@ -64,6 +64,7 @@ class Commit(msgspec.Struct, frozen=True):
     token_count: int | None = None
     hold: HoldRef | None = None
     actual_microusd: int = 0
+    ended_as: EndedAs = "committed"
     warning: bytes = b"{}"
 
     def args(self, store: Store) -> list[Any]:
@@ -82,6 +83,7 @@ class Commit(msgspec.Struct, frozen=True):
             "" if self.token_count is None else self.token_count,
             self.hold.secret if self.hold else "",
             self.actual_microusd,
+            self.ended_as,
             self.hold.names if self.hold else "",
             int(store.settings.hold_ttl_s * 1000),
             self.warning,

@@ -8,7 +8,8 @@ local function read_commit(first_hold_key)
   local c = {items = take_list(1), messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
   c.steps, c.tool_calls = tonumber(take()), tonumber(take())
   c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
-  c.secret, c.actual, c.names, c.hold_ttl_ms, c.warning = take(), take(), take(), take(), take()
+  c.secret, c.actual, c.ended_as, c.names = take(), take(), take(), take()
+  c.hold_ttl_ms, c.warning = take(), take()
   if #KEYS < first_hold_key then return c end
   c.hold, c.timers, c.ledger = KEYS[first_hold_key], KEYS[first_hold_key + 1], KEYS[first_hold_key + 2]
   c.facts = read_hold(c.hold)
@@ -24,8 +25,8 @@ local function apply_settlement(c, turn, effects, now)
   -- A hold that expired meanwhile was already booked in full; the ledger says so.
   if not c.hold or c.facts.state ~= 'open' then return {} end
   local names = split(c.names)
-  local over = settle(c.hold, c.facts, names, c.accounts, c.actual, 'committed', now)
-  post_entry(c.ledger, c.facts, 'commit', c.actual, now)
+  local over = settle(c.hold, c.facts, names, c.accounts, c.actual, c.ended_as, now)
+  post_entry(c.ledger, c.facts, c.ended_as, c.actual, now)
   redis.call('PEXPIRE', c.hold, c.hold_ttl_ms)
   redis.call('ZREM', c.timers, c.facts.timer)
   redis.call('HDEL', effects, 'hold:' .. c.facts.id)

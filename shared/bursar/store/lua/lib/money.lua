@@ -39,7 +39,8 @@ local function read_hold(hold)
   }
 end
 -- One ledger entry an end of a hold; the audit adds these up against the accounts.
-local function post_entry(ledger, facts, op, actual, now)
+local function post_entry(ledger, facts, ended_as, actual, now)
+  local op = ended_as == 'committed' and 'commit' or ended_as
   redis.call('XADD', ledger, '*', 'op', op, 'id', facts.id, 'cost', facts.cost, 'actual', actual,
     'accounts', facts.accounts, 'session', facts.session, 'turn', facts.turn, 'step', facts.step,
     'kind', facts.kind, 'price', facts.price, 'at_ms', now)
