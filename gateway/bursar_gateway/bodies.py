@@ -45,12 +45,12 @@ class NewWorkspace(_Body, frozen=True):
 
 
 class WorkspacePatch(_Body, frozen=True):
-    """What is left out stays; null lifts a cap."""
+    """What is left out stays; null lifts a cap, and gives ``max_queued`` its default again."""
 
     paused: bool | UnsetType = UNSET
     max_running: int | UnsetType | None = UNSET
     max_sessions: int | UnsetType | None = UNSET
-    max_queued: int | UnsetType = UNSET
+    max_queued: int | UnsetType | None = UNSET
 
     def changes(self) -> dict[str, int | bool | None]:
         given = {name: getattr(self, name) for name in self.__struct_fields__}

@@ -102,7 +102,7 @@ async def get(store: Store, workspace: str) -> WorkspaceView:
         killed=values.get("killed") == "1",
         max_running=_cap(values["max_running"]),
         max_sessions=_cap(values["max_sessions"]),
-        max_queued=int(values["max_queued"]) if "max_queued" in values else None,
+        max_queued=int(values["max_queued"]) if values.get("max_queued") else None,
         budget=budget,
     )
 
@@ -112,6 +112,7 @@ async def update(
 ) -> WorkspaceView:
     """Change ``paused``, ``max_running``, ``max_sessions`` (None: no cap) or ``max_queued``.
 
+    ``max_queued`` None is the setting's.
     A paused workspace accepts inputs and starts nothing; running turns go on. What waited runs
     within a second after the pause ends.
 
@@ -128,10 +129,10 @@ async def update(
             settings["paused"] = int(bool(value))
         elif field in {"max_running", "max_sessions"} and value is None:
             settings[field] = "unlimited"
+        elif field == "max_queued" and value is None:
+            settings[field] = ""
         elif field in {"max_running", "max_sessions", "max_queued"}:
             settings |= _caps(**{field: value})
-            if value is None:
-                raise InvalidInput("expected an integer above 0", field=field)
         else:
             expected = "paused, max_running, max_sessions or max_queued"
             raise InvalidInput(f"expected {expected}", field=field)
@@ -165,8 +166,8 @@ async def read_stats(store: Store, workspace: str) -> dict[str, int]:
 def _caps(**caps: int | None) -> dict[str, str]:
     for field, value in caps.items():
         if value is not None and (isinstance(value, bool) or value < 1):
-            or_null = "" if field == "max_queued" else ", or null for no cap"
-            raise InvalidInput(f"expected an integer above 0{or_null}", field=field)
+            null = "the default" if field == "max_queued" else "no cap"
+            raise InvalidInput(f"expected an integer above 0, or null for {null}", field=field)
     return {field: str(value) for field, value in caps.items() if value is not None}
 
 

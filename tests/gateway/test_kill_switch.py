@@ -57,6 +57,13 @@ async def test_a_killed_workspace_takes_no_inputs(
     assert (refused.status_code, refused.json()["code"]) == (409, "workspace_killed")
 
 
+async def test_a_killed_workspace_takes_no_sessions(admin: httpx.AsyncClient, sid: str) -> None:
+    await admin.post(f"{WS}/kill")
+    refused = await admin.post(f"{WS}/sessions", json={"agent": "echo"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "workspace_killed")
+    assert [each["id"] for each in (await admin.get(f"{WS}/sessions")).json()["sessions"]] == [sid]
+
+
 async def test_the_end_of_a_pause_does_not_undo_a_kill(admin: httpx.AsyncClient, sid: str) -> None:
     await admin.post(f"{WS}/kill")
     resumed = await admin.patch(WS, json={"paused": False})
@@ -176,9 +183,12 @@ async def test_a_cap_that_is_none_is_refused_by_name(
     assert (await admin.get("/v1/workspaces/beta")).status_code == 404
 
 
-async def test_the_cap_of_the_line_cannot_be_lifted(admin: httpx.AsyncClient, sid: str) -> None:
-    """Without one of its own the installation's cap holds, so null is no value of it."""
-    for wrong in (0, None):
-        answer = await admin.patch(WS, json={"max_queued": wrong})
-        assert (answer.status_code, answer.json()["field"]) == (422, "max_queued")
-        assert "null for no cap" not in answer.json()["detail"]
+async def test_null_gives_the_line_the_cap_of_the_installation(
+    admin: httpx.AsyncClient, base: str
+) -> None:
+    await admin.patch(WS, json={"max_queued": 1})
+    assert (await admin.patch(WS, json={"max_queued": None})).json()["max_queued"] is None
+    for _ in range(2):
+        assert (await _put(admin, base)).status_code == 202
+    refused = await admin.patch(WS, json={"max_queued": 0})
+    assert "or null for the default" in refused.json()["detail"]

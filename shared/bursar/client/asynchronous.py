@@ -98,10 +98,15 @@ class AsyncClient:
                 await asyncio.sleep(attempts.pause_s(error))
 
     async def run(
-        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+        self,
+        session: str | SessionView,
+        text: str,
+        *,
+        custom: dict[str, Any] | None = None,
+        if_busy: str | None = None,
     ) -> TurnResult:
-        """Put an input and wait for the end of its turn."""
-        return await self.stream(session, text, custom=custom).result()
+        """Put an input and wait for the end of its turn; ``if_busy`` is as for `start_turn`."""
+        return await self.stream(session, text, custom=custom, if_busy=if_busy).result()
 
     def stream(
         self,

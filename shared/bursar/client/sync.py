@@ -97,10 +97,15 @@ class Client:
                 time.sleep(attempts.pause_s(error))
 
     def run(
-        self, session: str | SessionView, text: str, *, custom: dict[str, Any] | None = None
+        self,
+        session: str | SessionView,
+        text: str,
+        *,
+        custom: dict[str, Any] | None = None,
+        if_busy: str | None = None,
     ) -> TurnResult:
-        """Put an input and wait for the end of its turn."""
-        return self.stream(session, text, custom=custom).result()
+        """Put an input and wait for the end of its turn; ``if_busy`` is as for `start_turn`."""
+        return self.stream(session, text, custom=custom, if_busy=if_busy).result()
 
     def stream(
         self,

@@ -33,7 +33,7 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "killed": (
         Conflict,
         "workspace_killed",
-        "the workspace was killed; it takes no inputs until it is revived",
+        "the workspace was killed; it takes no sessions and no inputs until it is revived",
     ),
     "fenced": (Fenced, "fenced", "another worker drives this session now"),
     "no_hold": (NotFound, "hold_not_found", "no such hold, or it ended too long ago"),

@@ -51,7 +51,7 @@ if if_busy == 'inject' and under_way_tid ~= '' then
   if not driven then make_ready(session, ready, ref, now) end
   return {'injected', under_way_tid, s[13], driven and 'held' or 'ring', s[8], s[9], tostring(inbox_seq)}
 end
-local queued_max = caps[3] or max_queued
+local queued_max = tonumber(caps[3]) and caps[3] or max_queued
 if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(queued_max) then
   return {'queue_full', queued_max}
 end

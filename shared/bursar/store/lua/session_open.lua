@@ -4,7 +4,7 @@
 -- ARGV: sid fingerprint idem_ttl_ms event log_max session_limit per_action warn_percent
 --       user_limit max_depth n (field value)* n (text_field value)*
 -- Returns {'ok', seq} | {'repeat', sid} | {'idem_conflict'} | {'exists'} | {'no_workspace'} |
---         {'workspace_full', cap} | {'no_parent'} | {'parent_ended'} | {'too_deep', max_depth} |
+--         {'killed'} | {'workspace_full', cap} | {'no_parent'} | {'parent_ended'} | {'too_deep', max_depth} |
 --         {'bad_amount'}
 -- `parent` is the session's own key when it is a root.
 -- include: clock
@@ -26,8 +26,9 @@ if user_limit ~= 'unlimited' and not amount(user_limit) then return {'bad_amount
 
 local answered = first_answer(idem, fingerprint)
 if answered then return answered end
-local caps = redis.call('HMGET', workspace, 'id', 'max_sessions')
+local caps = redis.call('HMGET', workspace, 'id', 'max_sessions', 'killed')
 if not caps[1] then return {'no_workspace'} end
+if caps[3] == '1' then return {'killed'} end
 if redis.call('EXISTS', session) == 1 then return {'exists'} end
 local live = tonumber(redis.call('HGET', ws_stats, 'sessions:live') or 0)
 if caps[2] ~= 'unlimited' and live >= tonumber(caps[2]) then return {'workspace_full', caps[2]} end
