@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Passed through: the folder for demo, arguments for test and bench, the benchmark's name.
+# Passed through: the folder and the scene for demo, arguments for test and bench, the benchmark's name.
 INPUT ?=
+SCENE ?=
 ARGS ?=
 NAME ?= turns
 
@@ -20,8 +21,8 @@ help: ## this list
 
 setup: $(READY) ## make .venv with everything in it
 
-demo: $(READY) ## an agent reads a folder and writes a report: make demo INPUT=folder
-	@$(BIN)/bursar demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
+demo: $(READY) ## an agent reads a folder and writes a report: make demo INPUT=folder SCENE=purse
+	@$(BIN)/bursar demo $(if $(INPUT),--input "$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
 test: $(READY) ## all tests, or some: make test ARGS="tests/scripts -k reserve"
 	@$(BIN)/python -m pytest $(ARGS)

@@ -24,7 +24,8 @@ def redis_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def settings(redis_server: EmbeddedServer) -> Settings:
-    return Settings(redis_url=redis_server.url)
+    # Nothing kept back, so that limits mean what they say; tests of that set it.
+    return Settings(redis_url=redis_server.url, closing_microusd=0)
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from redis.asyncio import Redis
 
 from bench.chaos.client import Accepted
 from bench.chaos.site import ROOT
+from bursar.budgets.audit import audit_budgets
 from bursar.events import TERMINAL
 from bursar.messages import AssistantMessage, Message, ToolMessage
+from bursar.settings import Settings
 from bursar.store.codec import decode_message
 from bursar.store.keys import SessionKeys, WorkspaceKeys
+from bursar.store.redis import connect
+from bursar.store.store import Store
 from bursar.turns import ENDED
 
 __all__ = ["Findings", "audit"]
@@ -51,8 +56,9 @@ async def audit(
         session = WorkspaceKeys(ref[0], shards).session(ref[1])
         mine = [turn for turn in turns if (turn.workspace, turn.session) == ref]
         await _check_session(redis, session, mine, took, findings)
-    for workspace in sorted({turn.workspace for turn in turns}):
-        await _check_money(redis, WorkspaceKeys(workspace, shards), findings)
+    async with _store_of(redis, shards) as store:
+        for workspace in sorted({turn.workspace for turn in turns}):
+            await _check_money(store, workspace, findings)
     await _check_lifetimes(redis, findings)
     return findings
 
@@ -156,20 +162,27 @@ def _check_calls(
             findings.wrong.append(f"{turn}: the effect of call {place} is not shown")
 
 
-async def _check_money(redis: Redis, ws: WorkspaceKeys, findings: Findings) -> None:
-    """Nothing is held any more, and the ledger adds up to what the accounts say."""
-    booked: Counter[str] = Counter()
-    for _, entry in await redis.xrange(ws.ledger):
-        for name in entry.get(b"accounts", b"").decode().split(","):
-            booked[name] += int(entry.get(b"actual", 0))
-    prefix = ws.account("").encode()
-    async for key in redis.scan_iter(match=prefix + b"*"):
-        name = key.removeprefix(prefix).decode()
-        posted, pending = map(int, await redis.hmget(key, ["posted", "pending"]))  # type: ignore[misc]
-        if pending:
-            findings.wrong.append(f"account {name} of {ws.id} still holds {pending}")
-        if posted != booked[name]:
-            findings.wrong.append(f"account {name}: posted {posted}, in the ledger {booked[name]}")
+async def _check_money(store: Store, workspace: str, findings: Findings) -> None:
+    """Nothing is held any more, and every account is what the ledger adds up to."""
+    audit = await audit_budgets(store, workspace)
+    if audit.holds:
+        findings.wrong.append(f"{workspace} has {audit.holds} open holds")
+    for one in audit.differences:
+        place = f"{workspace}, account {one.account}"
+        findings.wrong.append(f"{place}: {one.field} is {one.found}, expected {one.expected}")
+
+
+@asynccontextmanager
+async def _store_of(redis: Redis, shards: int) -> AsyncIterator[Store]:
+    """The same data as the domain reads it."""
+    at = redis.connection_pool.connection_kwargs
+    url = f"redis://{at.get('host', '127.0.0.1')}:{at['port']}/{at.get('db', 0)}"
+    client = connect(url, timeout_s=10)
+    try:
+        settings = Settings(redis_url=url, shards=shards)
+        yield Store(client, settings, generation=0, pepper="")
+    finally:
+        await client.aclose()
 
 
 async def _check_lifetimes(redis: Redis, findings: Findings) -> None:

@@ -4,12 +4,14 @@ Caps of a workspace and of a session are checked in the script that accepts an i
 are about all workspaces together and about this process.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bursar.clock import monotonic_s
-from bursar.errors import LimitReached
+from bursar.errors import LimitReached, StoreUnavailable
 from bursar.settings import GatewaySettings
 from bursar.store.keys import ShardKeys
 from bursar.store.store import Store
@@ -47,7 +49,8 @@ class Admission:
                 self._store.redis.call("HGET", shard.stats, "turns:queued")
                 for shard in self._shards
             ]
-            self._queued = sum([int(await call or 0) for call in calls])
+            counts = await asyncio.gather(*calls, return_exceptions=True)
+            self._queued = sum(_known(count) for count in counts)
         cap = self._settings.max_queued_total
         if self._queued >= cap:
             raise LimitReached(
@@ -83,3 +86,12 @@ class Admission:
             code="too_many_streams",
             retry_after_s=_RETRY_AFTER_S,
         )
+
+
+def _known(count: Any) -> int:
+    """A node of a Cluster that is away must not keep the inputs of others out."""
+    if isinstance(count, StoreUnavailable):
+        return 0
+    if isinstance(count, BaseException):
+        raise count
+    return int(count or 0)

@@ -11,18 +11,23 @@ from bursar.sessions import SessionSpec
 
 __all__ = [
     "Added",
+    "CheckpointWish",
+    "Denial",
+    "DeniedTurns",
+    "DurabilityState",
     "Health",
     "Kill",
-    "LimitChange",
     "NewKey",
     "NewMessage",
     "NewSession",
     "NewTurn",
     "NewWorkspace",
+    "PeriodChange",
     "Readiness",
     "SessionBudget",
     "SessionEnd",
     "SessionPatch",
+    "Trim",
     "TurnAccepted",
     "TurnCancel",
     "WorkspacePatch",
@@ -116,12 +121,40 @@ class TurnAccepted(msgspec.Struct, frozen=True):
     joined: bool = False
 
 
-class LimitChange(_Body, frozen=True):
-    """What is left out stays. A null limit lifts it, for workspaces and users only."""
+class Denial(_Body, frozen=True):
+    """``account`` is ``ws``, ``user:<id>`` or ``s:<session>``."""
 
-    limit_microusd: int | UnsetType | None = UNSET
-    per_action_microusd: int | None = None
-    warn_percent: int | None = None
+    account: str
+    reason: str = "more money was denied"
+
+
+class DeniedTurns(msgspec.Struct, frozen=True):
+    """How many turns end because of it."""
+
+    turns: int
+
+
+class PeriodChange(_Body, frozen=True):
+    """``time_zone`` is a name such as ``Europe/Berlin``; ``none`` ends a period.
+
+    ``resets_ms`` is the first reset, in Unix milliseconds; left out: the next midnight that fits.
+    """
+
+    period: Literal["none", "day", "month"]
+    time_zone: str = "UTC"
+    resets_ms: int | None = None
+
+
+class CheckpointWish(_Body, frozen=True):
+    """``force`` takes the accounts as they are, also if the ledger does not add up to them."""
+
+    force: bool = False
+
+
+class Trim(_Body, frozen=True):
+    """``checkpoint`` is the entry with which a checkpoint begins; what is before it goes."""
+
+    checkpoint: str
 
 
 class NewKey(_Body, frozen=True):
@@ -149,6 +182,14 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["up"]
 
 
+class DurabilityState(msgspec.Struct, frozen=True):
+    """``mismatches``: settings of Redis that are not as the profile wants them, in words."""
+
+    profile: Literal["dev", "standard", "strict"]
+    matches: bool
+    mismatches: list[str]
+
+
 class Readiness(msgspec.Struct, frozen=True):
     """``queue`` may be ``unavailable`` in a gateway that is ready: inputs are durable without."""
 
@@ -157,3 +198,4 @@ class Readiness(msgspec.Struct, frozen=True):
     queue: Literal["ok", "unavailable"]
     workers: int
     versions: dict[str, str]
+    durability: DurabilityState

@@ -23,6 +23,7 @@ class Gateway:
     store: Store
     queue: RedisClient
     registry: Registry
+    bells: Bells
     inputs: Inputs
     keys: ApiKeys
     admission: Admission
@@ -58,13 +59,15 @@ async def open_gateway(settings: GatewaySettings) -> Gateway:
         pepper=pepper.get_secret_value() if pepper else "",
         admin_token=admin.get_secret_value() if admin else "",
     )
+    bells = Bells(store, queue, registry)
     hub = EventHub(store, queue_events=settings.stream_queue_events)
     return Gateway(
         settings=settings,
         store=store,
         queue=queue,
         registry=registry,
-        inputs=Inputs(store, registry, Bells(store, queue, registry)),
+        bells=bells,
+        inputs=Inputs(store, registry, bells),
         keys=keys,
         admission=Admission(store, settings),
         hub=hub,

@@ -4,6 +4,9 @@ The log in Redis is the truth; the channel only carries what is appended now. A 
 in its session's numbering: what comes next in order is queued for it, anything else (a gap, a
 connection that was lost, a queue that was full) only marks it as behind, and it reads the log
 before it goes on. So a lost message costs one read and never an event.
+
+On a Cluster what is published on one node is heard on all, so any node will do. On its way between
+nodes a message may be lost with no later one to show it; so there the logs are read now and then.
 """
 
 import asyncio
@@ -33,6 +36,8 @@ _WATCH_S = 5.0
 _BACKOFF_S = (0.05, 1.0)
 _IDLE_MAX = 1000  # sessions that nobody listens to any more and whose events are still received
 _FORGET_EVERY_S = 1.0
+_LOOK_EVERY_S = 15.0
+_LOOK_AT_ONCE = 100  # sessions each tenth of a second, so that many do not read at the same time
 
 
 class _Topic:
@@ -145,6 +150,8 @@ class EventHub:
                     group.create_task(self._write(connection))
                     group.create_task(self._watch(connection))
                     group.create_task(self._forget_idle())
+                    if self._store.redis.relays:
+                        group.create_task(self._look_at_logs())
             except* (RedisError, OSError, TimeoutError, BursarError) as errors:
                 logger.warning("event connection lost: %s", errors.exceptions[0])
             finally:
@@ -220,6 +227,16 @@ class EventHub:
             await asyncio.sleep(_FORGET_EVERY_S)
             before = monotonic_s() - self._linger_s
             self._forget(sum(since <= before for since in self._idle.values()))
+
+    async def _look_at_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            topics = list(self._topics.values())
+            for start in range(0, len(topics), _LOOK_AT_ONCE):
+                for topic in topics[start : start + _LOOK_AT_ONCE]:
+                    for subscription in topic.subscriptions:
+                        subscription.miss()
+                await asyncio.sleep(0.1)
 
     def _forget(self, count: int) -> None:
         """Stop receiving for the topics that have been idle the longest."""

@@ -10,6 +10,7 @@ import msgspec
 
 from bursar.clock import monotonic_s
 from bursar.errors import InvalidInput
+from bursar.gate.boundary import Boundary
 
 __all__ = ["MAX_PROGRESS_BYTES", "Progress", "ToolContext"]
 
@@ -34,6 +35,8 @@ class ToolContext:
     """When the call is cut off, in seconds of the monotonic clock; see `remaining_s`."""
     files: Path | None = None
     """The session's workspace folder, or None when it was opened without one."""
+    boundary: Boundary | None = None
+    """Around ``files``, with what the worker lets tools do; without one, it is closed."""
     on_emit: Emit | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -78,17 +78,21 @@ class EmbeddedServer:
     def start(self) -> None:
         """Start the server again, on the same port and folder, after `stop` or `kill`."""
         self._refuse_port_in_use()
-        command = [
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait_until_up(self.process)
+
+    def command(self) -> list[str]:
+        """What is run; later options win over earlier ones."""
+        return [
             find_server(),
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)),
             *("--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"),
             *("--appendonly", "yes" if self._persist else "no", "--appendfsync", "everysec"),
             *self._extra,
         ]
-        log = (self.folder / "server.log").open("ab")
-        with log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        self._wait_until_up(self.process)
 
     def _refuse_port_in_use(self) -> None:
         """Whoever listens there would answer in our server's place, and be taken for it."""

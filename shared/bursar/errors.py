@@ -105,7 +105,8 @@ class BudgetRefused(BursarError):
     """A hold was refused and nothing was changed anywhere.
 
     ``details`` has ``account`` (``ws``, ``user:<id>`` or ``s:<sid>``), ``kind`` (``per_action``,
-    ``contended`` or ``exhausted``) and, in micro-USD, ``limit posted pending requested available``.
+    ``per_turn``, ``frozen``, ``contended`` or ``exhausted``), ``unit`` (``microusd`` or ``tokens``)
+    and in that unit, such as ``limit_microusd``, ``limit posted pending requested available``.
     """
 
     default_code = "budget_exhausted"

@@ -51,6 +51,8 @@ KINDS = (
         "tool.progress",
         "tool.finished",
         "budget.warning",
+        "budget.raised",
+        "budget.overrun",
         "budget.exhausted",
         "usage",
         "gap",

@@ -24,10 +24,15 @@ class Lease:
     append_no: int = 0
     next_blocked: list[str] = field(default_factory=list)
     """Sessions that a freed slot lets run; the drive rings for them."""
+    freed: set[str] = field(default_factory=set)
+    """Accounts where money came free that turns wait for; the drive wakes them."""
 
 
 class InboxItem(msgspec.Struct, frozen=True):
-    """One thing to react to: ``input``, ``cancel`` or ``timer``, each about a turn."""
+    """One thing to react to: ``input``, ``inject``, ``cancel``, ``timer`` or ``budget``.
+
+    Each is about a turn, the target.
+    """
 
     seq: int
     kind: str

@@ -18,11 +18,12 @@ from bursar.leases import InboxItem
 from bursar.registry import Registry
 from bursar.settings import Settings
 from bursar.store.keys import PRIORITIES, GlobalKeys
-from bursar.store.link import connection_pool
 from bursar.store.redis import RedisClient, connect
+from bursar.store.route import route_of
 from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.queue import BELL, put_job
 from bursar.store.store import Store
+from bursar.store.topology import Topology
 
 __all__ = [
     "Bell",
@@ -76,11 +77,9 @@ def arq_pool(settings: Settings, *, max_connections: int = 32) -> ArqRedis:
 
     With our timeouts: arq's own pool has none, so a half-open connection would hang it.
     """
-    pool = connection_pool(
-        settings.resolved_queue_url(),
-        timeout_s=settings.redis_timeout_s,
-        max_connections=max_connections,
-    )
+    timeout_s = settings.redis_timeout_s
+    route = route_of(Topology.parse(settings.resolved_queue_url()), timeout_s=timeout_s)
+    pool = route.pool(timeout_s=timeout_s, max_connections=max_connections)
     return _Pool(pool, job_serializer=encode_job, job_deserializer=decode_job)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from bursar.budgets.accounts import check_limit
+from bursar.budgets.accounts import check_limit, check_tokens, check_warn_percent
 from bursar.errors import InvalidInput, NotFound
 from bursar.ids import check_id, check_user, check_workspace, new_id
 from bursar.registry import Registry, redis_ms
@@ -54,7 +54,9 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     custom: dict[str, Any] = {}
     limit_microusd: int | None = None
+    token_limit: int | None = None
     per_action_microusd: int | None = None
+    per_turn_microusd: int | None = None
     warn_percent: int | None = None
 
 
@@ -141,9 +143,15 @@ def _new_session(
         action = min(settings.per_action_limit_microusd, limit)
     elif check_limit(action, "per_action_microusd") > limit:
         raise InvalidInput("expected at most limit_microusd", field="per_action_microusd")
+    turn = spec.per_turn_microusd
+    if turn is None:
+        turn = settings.per_turn_limit_microusd
+    elif check_limit(turn, "per_turn_microusd") > limit:
+        raise InvalidInput("expected at most limit_microusd", field="per_turn_microusd")
+    if spec.token_limit is not None:
+        check_tokens(spec.token_limit, "token_limit")
     warn = settings.warn_percent if spec.warn_percent is None else spec.warn_percent
-    if not 0 <= warn <= 100:
-        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
+    check_warn_percent(warn)
     fields = {
         "ws": workspace,
         "user": user,
@@ -162,7 +170,9 @@ def _new_session(
         "custom": _check_text(encode_json(spec.custom).decode(), "custom") if spec.custom else "",
     }
     given = {name: value for name, value in texts.items() if value}
-    return NewSession(user, path, fields, given, limit, action, warn, spec.parent)
+    return NewSession(
+        user, path, fields, given, limit, action, warn, spec.token_limit, turn, spec.parent
+    )
 
 
 async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:

@@ -7,11 +7,12 @@ Amounts are integer micro-USD; times say their unit in the name.
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bursar.errors import InvalidInput
 from bursar.money import MAX_LIMIT_MICROUSD
+from bursar.store.topology import Topology
 
 __all__ = ["MAX_LIMIT_MICROUSD", "GatewaySettings", "Settings", "WorkerSettings", "load_settings"]
 
@@ -26,9 +27,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BURSAR_", env_file=".env", extra="ignore")
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """The state: sessions, budgets, events. Needs ``maxmemory-policy noeviction``."""
-    queue_url: str = ""
-    """Redis for arq's bells; empty means database 1 of ``redis_url``. Losing it loses nothing."""
+    """The state: sessions, budgets, events. Needs ``maxmemory-policy noeviction``. Also
+    ``redis+sentinel://host:port,host:port/service/0`` and ``redis+cluster://host:port,host:port``.
+    """
+    queue_url: Annotated[str, Field(validate_default=True)] = ""
+    """Redis for arq's bells; empty means database 1 of ``redis_url``, which a Cluster does not
+    have. Losing it loses nothing."""
+    durability: Literal["dev", "standard", "strict"] = "dev"
+    """What Redis must be set to, see docs/operations.md. Production refuses to start without."""
+    wait_replicas: Annotated[int, Field(ge=0, le=10)] = 1
+    """Replicas that must have a durable write before it counts; in ``strict`` only. 0 for one
+    server alone."""
     env: Literal["dev", "production"] = "dev"
     shards: Annotated[int, Field(ge=1, le=1000)] = 16
     """Fixed at the first start of an installation; another value then refuses to start."""
@@ -40,6 +49,12 @@ class Settings(BaseSettings):
 
     session_limit_microusd: Microusd = 100_000_000
     per_action_limit_microusd: Microusd = 10_000_000
+    per_turn_limit_microusd: Microusd | None = None
+    user_limit_microusd: Microusd | None = None
+    """The limit of a user's account when it is made; None is unlimited."""
+    closing_microusd: Annotated[int, Field(ge=0)] = 50_000
+    """What a session keeps back at most, of its limit at most a twentieth, so that it can give a
+    closing answer when the rest is spent."""
     warn_percent: Annotated[int, Field(ge=0, le=100)] = 80
     max_depth: Annotated[int, Field(ge=1, le=8)] = 3
     """Levels of a session tree: 1 is root sessions only."""
@@ -54,18 +69,34 @@ class Settings(BaseSettings):
     """How long an idle session's event log lives after its last turn ended."""
     turn_ttl_s: Seconds = 7 * 86400.0
     """How long the record of an ended turn stays readable. The messages stay."""
+    hold_open_s: Seconds = 60.0
+    """How long a hold stays open at least; it is renewed with the lease of its turn."""
     hold_ttl_s: Seconds = 900.0
     """How long ended holds stay on record, so that a repeat is answered and not charged again."""
     idempotency_ttl_s: Seconds = 86400.0
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        Topology.parse(url)
+        return url
+
+    @field_validator("queue_url")
+    @classmethod
+    def _check_queue_url(cls, url: str, info: ValidationInfo) -> str:
+        if url and Topology.parse(url).kind == "cluster":
+            raise ValueError("the queue cannot be on a Cluster: arq's keys have no common slot")
+        state = info.data.get("redis_url", "")
+        if not url and state and Topology.parse(state).kind == "cluster":
+            raise ValueError(
+                "BURSAR_REDIS_URL is a Cluster, which cannot hold the queue: "
+                "set a Redis of its own for it, such as redis://host:6379/0"
+            )
+        return url
+
     def resolved_queue_url(self) -> str:
-        """The queue's URL: as set, else database 1 of the state's server."""
-        if self.queue_url:
-            return self.queue_url
-        head, _, query = self.redis_url.partition("?")
-        scheme, _, rest = head.partition("://")
-        server = rest.split("/", 1)[0]
-        return f"{scheme}://{server}/1" + (f"?{query}" if query else "")
+        """The queue's URL: as set, else database 1 of the state's servers."""
+        return self.queue_url or Topology.parse(self.redis_url).with_database(1)
 
 
 class WorkerSettings(Settings):
@@ -103,6 +134,18 @@ class WorkerSettings(Settings):
     """TOML file of prices that override or complete the price table."""
     files_root: Path = Path()
     """Folder below which sessions' ``workspace_path`` lies."""
+    boundary_mode: Literal["safe", "guided", "autonomous", "ci"] = "safe"
+    """What becomes of a tool call that reaches out of its session's folder: ``safe`` and ``guided``
+    ask a person, ``autonomous`` lets it through, ``ci`` refuses it."""
+    boundary_never: list[str] = [
+        "/proc", "/sys", "/dev", "/boot", "/etc/shadow", "/run/secrets", "/var/run/secrets",
+        "~/.ssh", "~/.aws", "~/.gnupg", "~/.kube", "~/.docker", "~/.config/gcloud",
+    ]  # fmt: skip
+    """Trees that no tool call may name, in any mode; ``~`` is the worker's home."""
+    shell: bool = False
+    """Whether the tool ``shell`` runs commands on this worker. They have the worker's rights."""
+    shell_path: str = "/usr/local/bin:/usr/bin:/bin"
+    """Where the commands of ``shell`` are found; of the worker's environment they see nothing."""
 
 
 class GatewaySettings(Settings):

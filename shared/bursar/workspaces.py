@@ -4,7 +4,12 @@ from typing import Any
 
 import msgspec
 
-from bursar.budgets.accounts import AccountView, check_limit, read_accounts
+from bursar.budgets.accounts import (
+    AccountView,
+    check_limit,
+    check_warn_percent,
+    read_accounts,
+)
 from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.ids import check_workspace
 from bursar.store.codec import text
@@ -60,8 +65,8 @@ async def create(
     """
     check_workspace(workspace)
     caps = _caps(max_running=max_running, max_sessions=max_sessions, max_queued=max_queued)
-    if warn_percent is not None and not 0 <= warn_percent <= 100:
-        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
+    if warn_percent is not None:
+        check_warn_percent(warn_percent)
     created = await open_workspace(
         store,
         workspace,

@@ -90,6 +90,12 @@ async def lose_the_result(scene: Scene) -> None:
 
 
 async def leave_a_hold(scene: Scene) -> None:
+    await scene.stage.put()
+    claimed = await scene.stage.claim()
+    await scene.stage.reserve(claimed.lease, 7, hold_id="h/2")
+
+
+async def hold_beside_the_holds(scene: Scene) -> None:
     await scene.redis.hincrby(scene.stage.ws.account("ws"), "pending", 7)  # type: ignore[misc]
 
 
@@ -140,8 +146,9 @@ async def _append(scene: Scene, kind: str, attempt: int) -> None:
         (take_effect_twice, "happened twice"),
         (hide_the_effect, "is not shown"),
         (lose_the_result, "do not match"),
-        (leave_a_hold, "still holds 7"),
-        (book_beside_the_ledger, "in the ledger"),
+        (leave_a_hold, "has 1 open holds"),
+        (hold_beside_the_holds, "account ws: pending is 7, expected 0"),
+        (book_beside_the_ledger, "account ws: posted is 47, expected 40"),
         (leak_a_key, "has no lifetime"),
         (leave_an_inbox_item, "open effects or inbox items"),
         (start_again_unannounced, "unannounced"),

@@ -45,6 +45,9 @@ def test_each_target_sets_up_the_environment_by_itself(target: str) -> None:
 
 def test_arguments_reach_the_programs() -> None:
     assert 'bursar demo --input "a b"' in make("--dry-run", "demo", "INPUT=a b").stdout
+    assert 'bursar demo --scene "purse"' in " ".join(
+        make("--dry-run", "demo", "SCENE=purse").stdout.split()
+    )
     assert "-m pytest -k ledger" in make("--dry-run", "test", "ARGS=-k ledger").stdout
     assert "-m bench.tails --n 3" in make("--dry-run", "bench", "NAME=tails", "ARGS=--n 3").stdout
 

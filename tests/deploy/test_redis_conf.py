@@ -82,6 +82,8 @@ def test_nothing_is_granted_that_nobody_calls(acl: str) -> None:
 
 
 CONNECTING = {"ping", "select", "client|setinfo", "client|setname", "info", "time"}
+ELSEWHERE = "BLPOP|(?:UN)?SUBSCRIBE|ROLE|ASKING|WAIT|WAITAOF"
+"""Commands that are sent on connections of their own."""
 ARQ = {
     "watch", "unwatch", "multi", "exec", "discard", "get", "incrby", "expire", "psetex", "setex",
     "zincrby", "zcard", "zscore", "zrangebyscore", "zremrangebyscore", "zrange", "zrem", "del",
@@ -103,11 +105,13 @@ def commands_in_lua() -> set[str]:
 
 
 def commands_in_python() -> set[str]:
-    """Commands as they stand in calls, and the few that are sent on connections of their own."""
+    """Commands as they stand in calls, and those that are sent otherwise."""
     found = {"evalsha", "script|load"}
     for package in ("shared", "worker", "gateway"):
         for path in SOURCE.glob(f"{package}/**/*.py"):
             text = path.read_text()
             found |= {name.lower() for name in re.findall(r"call\(\s*\"([A-Z]+)\"", text)}
-            found |= {name.lower() for name in re.findall(r"\"(BLPOP|(?:UN)?SUBSCRIBE)\"", text)}
+            found |= {name.lower() for name in re.findall(rf"\"({ELSEWHERE})\"", text)}
+            pairs = re.findall(r"\"(CONFIG|CLUSTER)\", \"([A-Z]+)\"", text)
+            found |= {f"{first}|{second}".lower() for first, second in pairs}
     return found

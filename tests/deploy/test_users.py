@@ -12,7 +12,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from bursar import history, listing, sessions, turns, workspaces
 from bursar.api_keys import ApiKeys
-from bursar.budgets.accounts import change_limit, read_accounts, read_ledger
+from bursar.budgets.accounts import LimitChange, change_limit, read_accounts
+from bursar.budgets.audit import audit_budgets
+from bursar.budgets.checkpoints import make_checkpoint, trim_ledger
+from bursar.budgets.ledger import read_ledger
+from bursar.budgets.periods import change_period, reset_now
+from bursar.budgets.spending import read_spending
 from bursar.embedded import EmbeddedServer
 from bursar.events import read_log
 from bursar.ids import new_id
@@ -112,12 +117,21 @@ async def test_gateway_manages_everything_a_client_can_ask_for(deployment: Deplo
     assert (await turns.get(gateway, workspace, accepted.turn)).state == "queued"
     assert len(await read_log(gateway, session, after=0)) == 2
     assert (await listing.list_sessions(gateway, workspace, user="u1")).sessions
-    assert (await change_limit(gateway, workspace, "ws", limit_microusd=5)).limit_microusd == 5
+    assert (
+        await change_limit(gateway, workspace, "ws", LimitChange(limit_microusd=5))
+    ).limit_microusd == 5
     assert (await read_ledger(gateway, workspace))[0]["op"] == "limit"
     assert (await workspaces.update(gateway, workspace, {"paused": True})).paused
     assert workspace in await workspaces.list_workspaces(gateway)
     assert await workspaces.read_stats(gateway, workspace)
     assert (await list_workers(gateway))[0].id == "w1"
+
+    await change_period(gateway, workspace, "ws", "day", time_zone="Europe/Berlin")
+    await reset_now(gateway, workspace, "ws")
+    assert (await audit_budgets(gateway, workspace)).ok
+    assert (await read_spending(gateway, workspace)).total_microusd == 0
+    made = await make_checkpoint(gateway, workspace)
+    assert (await trim_ledger(gateway, workspace, made.checkpoint)).entries == 3
 
     cancelled = await deployment.inputs().cancel(workspace, accepted.turn)
     assert cancelled.state == "cancelled"
@@ -241,7 +255,8 @@ async def test_secrets_of_api_keys_are_the_gateways_alone(
 @pytest.mark.parametrize(
     "command",
     [
-        "CONFIG GET *", "CONFIG SET appendonly no", "FLUSHALL", "FLUSHDB",
+        "CONFIG SET appendonly no", "CONFIG REWRITE", "CONFIG RESETSTAT", "FLUSHALL", "FLUSHDB",
+        "CLUSTER RESET", "CLUSTER FAILOVER", "CLUSTER NODES", "FAILOVER",
         "KEYS *", "SCAN 0", "SCRIPT KILL", "SCRIPT FLUSH", "EVAL return(1) 0", "SHUTDOWN",
         "ACL LIST", "ACL SETUSER x", "MODULE LIST", "REPLICAOF no one", "CLIENT KILL 1:1",
         "FUNCTION LIST", "MONITOR", "GET elsewhere", "SET elsewhere 1", "HGETALL elsewhere",
@@ -251,6 +266,44 @@ async def test_nobody_has_dangerous_commands_or_foreign_keys(
     connect: Callable[[str], Redis], role: str, command: str
 ) -> None:
     await refused(connect(role), *command.split())
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+async def test_what_gateways_and_workers_need_of_other_topologies(
+    connect: Callable[[str], Redis], role: str
+) -> None:
+    assert (await send(connect(role), "ROLE"))[0] == b"master"
+    assert await send(connect(role), "CONFIG", "GET", "appendfsync")
+    for command in (("CLUSTER", "SLOTS"), ("ASKING",)):
+        with pytest.raises(ResponseError, match="cluster support disabled"):
+            await send(connect(role), *command)
+
+
+@pytest.mark.parametrize("role", ["dashboard", "operator"])
+async def test_others_do_not_see_the_configuration(
+    connect: Callable[[str], Redis], role: str
+) -> None:
+    await refused(connect(role), "CONFIG", "GET", "appendfsync")
+
+
+async def test_both_can_keep_the_strict_profile(
+    deployment: Deployment, as_role: Callable[[str], Settings]
+) -> None:
+    session, accepted = await deployment.session_with_input()
+    strict = {"durability": "strict", "wait_replicas": 0, "env": "production"}
+    stores = []
+    for role in ("gateway", "worker"):
+        changed = as_role(role).model_copy(update=strict)
+        stores.append(await open_store(changed))
+    gateway, worker = stores
+    await change_limit(gateway, deployment.workspace, "ws", LimitChange(limit_microusd=5_000))
+    deployment.worker = worker
+    stage = deployment.stage(session)
+    claimed = await stage.claim()
+    assert await stage.start(claimed.lease, claimed.inbox[0])
+    assert not await stage.finish(claimed.lease, accepted.turn)
+    for store in stores:
+        await store.aclose()
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker", "dashboard", "operator"])

@@ -26,6 +26,11 @@ _ADMIN_ONLY: list[tuple[str, str, object]] = [
     ("POST", "/v1/workspaces", {"id": "mine"}),
     ("PATCH", "/v1/workspaces/acme", {"max_running": None}),
     ("PATCH", "/v1/workspaces/acme/budget", {"limit_microusd": None}),
+    ("PUT", "/v1/workspaces/acme/budget/period", {"period": "day"}),
+    ("POST", "/v1/workspaces/acme/budget/reset", None),
+    ("GET", "/v1/workspaces/acme/budget/audit", None),
+    ("POST", "/v1/workspaces/acme/budget/checkpoint", None),
+    ("POST", "/v1/workspaces/acme/budget/trim", {"checkpoint": "1-0"}),
     ("POST", "/v1/keys", {"name": "x", "workspaces": ["*"], "admin": True}),
     ("GET", "/v1/keys", None),
     ("DELETE", "/v1/keys/x", None),
@@ -115,9 +120,12 @@ async def test_a_tenant_may_set_limits_of_its_users(
 ) -> None:
     _, token = await _key(admin, "acme")
     async with live.client(token) as client:
-        path = "/v1/workspaces/acme/budget?user=ann"
-        answer = await client.patch(path, json={"limit_microusd": 5})
+        path = "/v1/workspaces/acme/budget"
+        answer = await client.patch(f"{path}?user=ann", json={"limit_microusd": 5})
         assert (answer.status_code, answer.json()["limit_microusd"]) == (200, 5)
+        assert (await client.post(f"{path}/reset?user=ann")).status_code == 200
+        period = await client.put(f"{path}/period?user=ann", json={"period": "day"})
+        assert (period.status_code, period.json()["period"]) == (200, "day")
 
 
 async def test_a_revoked_key_is_refused_within_a_second_by_other_gateways_too(

@@ -141,24 +141,3 @@ async def test_ending_waits_for_accepted_inputs_unless_forced(
     assert (refused.status_code, refused.json()["code"]) == (409, "session_ended")
     forced = await admin.post(f"{base}/end", json={"force": True})
     assert (forced.status_code, forced.json()["state"]) == (200, "ended")
-
-
-async def test_budgets_are_read_and_changed(admin: httpx.AsyncClient, base: str, sid: str) -> None:
-    budget = (await admin.get(f"{base}/budget")).json()
-    assert [account["account"] for account in budget["path"]] == ["ws", "user:ann", f"s:{sid}"]
-    assert budget["account"] == budget["path"][-1]
-    body = {"limit_microusd": 2000, "per_action_microusd": 500, "warn_percent": 10}
-    changed = (await admin.patch(f"{base}/budget", json=body)).json()
-    assert {name: changed[name] for name in body} == body
-    unlimited = await admin.patch(f"{base}/budget", json={"limit_microusd": None})
-    assert (unlimited.status_code, unlimited.json()["field"]) == (422, "limit_microusd")
-    ws = "/v1/workspaces/acme/budget"
-    assert (await admin.patch(ws, json={"limit_microusd": 77})).json()["limit_microusd"] == 77
-    assert (await admin.get(ws)).json()["limit_microusd"] == 77
-    assert (await admin.patch(ws, json={"limit_microusd": None})).json()["limit_microusd"] is None
-    assert (await admin.get(f"{ws}?user=ann")).json()["account"] == "user:ann"
-    assert (await admin.get(f"{ws}?user=nobody")).status_code == 404
-    assert (await admin.get(f"{ws}?user=a:b")).status_code == 422
-    ledger = (await admin.get(f"{ws}/ledger?limit=2")).json()
-    assert [entry["to"] for entry in ledger] == ["unlimited", "77"]
-    assert (await admin.get(f"{ws}/ledger?limit=0")).status_code == 422

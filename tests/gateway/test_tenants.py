@@ -20,12 +20,21 @@ _BODIES: dict[str, object] = {
     "patch_session_budget": {"limit_microusd": 50_000_000},
     "patch_workspace_budget": {"limit_microusd": 5_000_000},
     "patch_workspace": {"paused": True},
+    "deny_budget": {"account": "ws"},
+    "put_session_period": {"period": "day"},
+    "put_workspace_period": {"period": "none"},
+    "trim_budget_ledger": {"checkpoint": "1-0"},
 }
 _ADMIN_ONLY = {
+    "audit_budget",
+    "checkpoint_ledger",
     "kill_workspace",
     "patch_workspace",
     "patch_workspace_budget",
+    "put_workspace_period",
+    "reset_workspace_budget",
     "revive_workspace",
+    "trim_budget_ledger",
 }
 
 

@@ -6,7 +6,8 @@ from bursar.events import KINDS
 from bursar.messages import AssistantMessage
 from bursar.store.keys import GlobalKeys, ShardKeys, WorkspaceKeys
 from bursar.store.opening import SCHEMA_VERSION
-from bursar.store.scripts import sessions
+from bursar.store.scripts import accounts, sessions, waiters
+from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
@@ -40,9 +41,28 @@ async def _whole_life(store: Store) -> Stage:
     other = stage.other("ses2")
     await other.open()
     await other.put(no_worker=True)
+    await _wait_for_money(stage.other("ses3"))
     await sessions.kill_workspace(store, stage.ws, "enough")
     await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
     return stage
+
+
+async def _wait_for_money(stage: Stage) -> None:
+    """A turn in an account's line, which was told once; and all that can be set of an account."""
+    store = stage.store
+    await stage.open()
+    lease, turn = await stage.running()
+    await stage.park_for_money(lease, turn, cost=2_000_000)
+    ((waiting),) = await waiters.read_waiters(store, stage.ws, "ws", 1)
+    await waiters.wake(store, stage.ws, waiting, "denied", "enough")
+    wish = LimitWish(limit="900000", token_limit="50", per_turn="100", acknowledge=True)
+    await accounts.set_limit(store, "acme", "s:ses3", wish, change_id="c:1")
+    far = 10**13
+    zone = "Europe/Berlin"
+    await accounts.set_period(
+        store, "acme", "s:ses3", change_id="p:1", period="day", time_zone=zone, resets_ms=far
+    )
+    await accounts.reset_account(store, "acme", "s:ses3", change_id="r:1")
 
 
 async def test_everything_that_the_scripts_write_is_documented(store: Store) -> None:
@@ -92,10 +112,12 @@ def test_every_key_that_the_code_can_name_is_documented() -> None:
         GlobalKeys.worker("host-1-ab"),
         GlobalKeys.control("host-1-ab"),
         *(shard.ready, shard.leases, shard.timers, shard.stats, shard.blocked),
+        shard.waiting,
         *(shard.blocked_agent("echo"), shard.blocked_paused("acme"), shard.blocked_cap("acme")),
         *(ws.hash, ws.stats, ws.sessions, ws.ledger, ws.sessions_of_user("a@b.c")),
         *(ws.sessions_in_state("idle"), ws.sessions_at_path("a/b"), ws.turn("trn1")),
         *(ws.account("ws"), ws.account("user:u"), ws.account("s:ses1")),
+        *(ws.waiters("ws"), ws.waiters("s:ses1"), ws.users, ws.questions),
         *(ws.hold("ses1/trn1/1/1"), ws.idempotency("turns", "any key: at all")),
         *(session.hash, session.text, session.inbox, session.messages),
         *(session.events, session.effects),

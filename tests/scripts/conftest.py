@@ -23,7 +23,7 @@ async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         await emptied.aclose()
         opened = await open_store(settings)
     else:
-        opened = await adopt(fake_client(), Settings())
+        opened = await adopt(fake_client(), Settings(closing_microusd=0))
     yield opened
     await check_lifetimes(opened)
     await check_accounts(opened)

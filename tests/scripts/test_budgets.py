@@ -7,7 +7,8 @@ import pytest
 
 from bursar.errors import BudgetRefused, BursarError, Conflict, Fenced, InvalidInput, NotFound
 from bursar.leases import Lease
-from bursar.store.scripts import budgets
+from bursar.store.scripts import accounts
+from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.budgets import EndedHold, EndOp, HoldRef, Path, end_hold
 from support.purse import BAD_AMOUNTS, account, end, ledger, money
 from support.stage import Stage, unchanged
@@ -90,8 +91,12 @@ async def test_what_is_no_amount_is_not_booked(stage: Stage, lease: Lease, actua
 
 
 async def test_fifteen_digits_are_booked_exactly(stage: Stage, lease: Lease) -> None:
-    await budgets.set_limit(stage.store, "acme", "s:ses1", change_id="c1", limit="9" * 15)
-    await budgets.set_limit(stage.store, "acme", "s:ses1", change_id="c2", per_action="9" * 15)
+    await accounts.set_limit(
+        stage.store, "acme", "s:ses1", LimitWish(limit="9" * 15), change_id="c1"
+    )
+    await accounts.set_limit(
+        stage.store, "acme", "s:ses1", LimitWish(per_action="9" * 15), change_id="c2"
+    )
     hold = await stage.reserve(lease, int("9" * 15))
     await end(stage, "commit", hold, actual=int("9" * 14 + "7"))
     assert await money(stage) == (int("9" * 14 + "7"), 0)
@@ -137,6 +142,7 @@ async def deep(stage: Stage) -> Path:
         await stage.store.redis.call(
             "HSET", key, "limit", 400, "posted", 0, "pending", 0, "overrun", 0, "floor", 0,
             "warn_percent", 0, "warned", "", "kept", 0, "frozen", 0,
+            "token_limit", "unlimited", "tokens_posted", 0, "tokens_pending", 0,
         )  # fmt: skip
     await stage.store.redis.call("HSET", stage.ws.account("s:ses1"), "per_action", 300)
     return Path.of(stage.session, user="u1", ancestors=("root", "child"))
@@ -173,7 +179,7 @@ async def test_available_is_never_negative(stage: Stage, lease: Lease) -> None:
 async def test_of_two_hundred_at_once_exactly_what_fits_is_granted(
     stage: Stage, lease: Lease
 ) -> None:
-    await budgets.set_limit(stage.store, "acme", "ws", change_id="c1", limit="100")
+    await accounts.set_limit(stage.store, "acme", "ws", LimitWish(limit="100"), change_id="c1")
     asked = (stage.reserve(lease, 1, hold_id=f"h/{i}") for i in range(200))
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(one, HoldRef) for one in outcomes) == 100
@@ -214,14 +220,35 @@ async def test_expiry_books_what_may_be_spent_and_frees_what_is_not(
 
 async def test_a_hold_expires_only_when_due(stage: Stage, lease: Lease) -> None:
     hold = await stage.reserve(lease, 300)
+    await stage.expire_lease()
     async with unchanged(stage.store):
         assert await end(stage, "expire", hold, only_if_due=True) is None
     await stage.make_due(stage.ws.shard.timers, stage.session.timer("hold", hold.id))
     assert await end(stage, "expire", hold, only_if_due=True) is not None
 
 
-@pytest.mark.parametrize("first", ["commit", "release", "expire"])
-@pytest.mark.parametrize("second", ["commit", "release", "expire"])
+async def test_a_hold_is_renewed_with_its_lease(stage: Stage, lease: Lease) -> None:
+    hold = await stage.reserve(lease, 300)
+    timer = stage.session.timer("hold", hold.id)
+    await stage.make_due(stage.ws.shard.timers, timer)
+    assert await end(stage, "expire", hold, only_if_due=True) is None
+    due = await stage.store.redis.call("ZSCORE", stage.ws.shard.timers, timer)
+    assert int(float(due)) == int(await stage.field("lease_until_ms"))
+    await stage.expire_lease()
+    await stage.claim("o2")
+    await stage.make_due(stage.ws.shard.timers, timer)
+    ended = await end(stage, "expire", hold, only_if_due=True)
+    assert ended is not None, "the lease is another's by now"
+
+
+_ENDS: list[EndOp] = ["commit", "release", "expire"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    # A commit after an expiry corrects what was booked.
+    [(one, two) for one in _ENDS for two in _ENDS if (one, two) != ("expire", "commit")],
+)
 async def test_a_hold_ends_once(stage: Stage, lease: Lease, first: EndOp, second: EndOp) -> None:
     hold = await stage.reserve(lease, 300)
     ended = await end(stage, first, hold, actual=7)
@@ -263,13 +290,14 @@ async def test_a_late_commit_does_not_bring_a_lost_turn_back(stage: Stage, lease
 async def test_spending_above_a_limit_is_recorded_as_overrun(stage: Stage, lease: Lease) -> None:
     hold = await stage.reserve(lease, 1_000_000)
     ended = await end(stage, "commit", hold, actual=1_000_250)
-    assert ended == EndedHold("committed", 1_000_250, ("s:ses1",))
+    assert ended == EndedHold("committed", 1_000_250, ("s:ses1",), overdrawn="s:ses1")
     assert (await account(stage, "s:ses1"))["overrun"] == "250"
+    assert (await account(stage, "s:ses1"))["frozen"] == "1"
     assert (await account(stage, "ws"))["overrun"] == "0"
 
 
 async def test_each_account_warns_once_for_its_threshold(stage: Stage, lease: Lease) -> None:
-    await budgets.set_limit(stage.store, "acme", "ws", change_id="c1", limit="2000")
+    await accounts.set_limit(stage.store, "acme", "ws", LimitWish(limit="2000"), change_id="c1")
     warned = []
     for i, actual in enumerate((1599, 1, 1, 100)):
         hold = await stage.reserve(lease, actual, hold_id=f"h/{i}")
@@ -277,7 +305,9 @@ async def test_each_account_warns_once_for_its_threshold(stage: Stage, lease: Le
         assert ended is not None
         warned.append(ended.warned)
     assert warned == [(), ("ws",), (), ()]
-    await budgets.set_limit(stage.store, "acme", "ws", change_id="c2", warn_percent="85")
+    await accounts.set_limit(
+        stage.store, "acme", "ws", LimitWish(warn_percent="85"), change_id="c2"
+    )
     hold = await stage.reserve(lease, 0, hold_id="h/9")
     ended = await end(stage, "commit", hold, actual=0)
     assert ended is not None

@@ -35,6 +35,11 @@ async def _park(stage: Stage, lease: Lease, turn: str) -> object:
     return await stage.park(lease, turn, seen_seq=1)
 
 
+async def _park_for_money(stage: Stage, lease: Lease, turn: str) -> object:
+    own = f"s:{stage.session.id}"
+    return await stage.park_for_money(lease, turn, account=own, cost=10**9)
+
+
 async def _finish(stage: Stage, lease: Lease, turn: str) -> object:
     return await stage.finish(lease, turn)
 
@@ -50,6 +55,7 @@ WRITES: dict[str, Write] = {
     "step_commit": _commit,
     "tool_start": _tool,
     "turn_park": _park,
+    "budget_park": _park_for_money,
     "turn_finish": _finish,
 }
 every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

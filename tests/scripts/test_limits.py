@@ -1,16 +1,19 @@
 """Changing limits: every change is a ledger entry, and running calls may always finish."""
 
+from typing import Any
+
 import pytest
 
 from bursar.errors import BudgetRefused, Conflict, InvalidInput, NotFound
 from bursar.leases import Lease
-from bursar.store.scripts import budgets
+from bursar.store.scripts import accounts
+from bursar.store.scripts.accounts import LimitWish
 from support.purse import BAD_AMOUNTS, account, end, ledger, money
 from support.stage import Stage, unchanged
 
 
-async def limit(stage: Stage, change_id: str = "c1", name: str = "s:ses1", **change: str) -> None:
-    await budgets.set_limit(stage.store, "acme", name, change_id=change_id, **change)
+async def limit(stage: Stage, change_id: str = "c1", name: str = "s:ses1", **change: Any) -> None:
+    await accounts.set_limit(stage.store, "acme", name, LimitWish(**change), change_id=change_id)
 
 
 async def test_a_limit_change_is_a_ledger_entry_with_its_id(stage: Stage) -> None:

@@ -79,7 +79,7 @@ async def test_the_same_key_opens_one_session(stage: Stage) -> None:
 
 
 async def refused(stage: Stage, code: str, *, parent: str = "", limit: object = 100) -> None:
-    new = NewSession("u1", "", {"agent": "echo"}, {}, limit, 100, 80, parent)  # type: ignore[arg-type]
+    new = NewSession("u1", "", {"agent": "echo"}, {}, limit, 100, 80, parent=parent)  # type: ignore[arg-type]
     async with unchanged(stage.store):
         with pytest.raises(BursarError) as caught:
             await sessions.open_session(stage.store, stage.session, new, Idempotency())

@@ -13,10 +13,11 @@ from bursar.leases import Claimed, InboxItem, Lease
 from bursar.messages import Message, UserMessage
 from bursar.store.codec import decode_message, encode_message, text
 from bursar.store.keys import SessionKeys, WorkspaceKeys
-from bursar.store.scripts import budgets, leases, sessions, turns
+from bursar.store.scripts import budgets, leases, parking, sessions, turns
 from bursar.store.scripts.budgets import HoldRef, HoldWish, Path
 from bursar.store.scripts.inputs import Accepted, Busy, Cancelled, Facts, cancel_turn, put_input
 from bursar.store.scripts.leases import Claimant
+from bursar.store.scripts.parking import MoneyWait, Parking
 from bursar.store.scripts.sessions import Idempotency, NewSession
 from bursar.store.scripts.turns import Finished, Started
 from bursar.store.store import Store
@@ -85,7 +86,9 @@ class Stage:
         }
         fields |= {"parent": parent, "workspace_path": "", "title": "", "tags": ""}
         fields |= {"schema_version": "1"}
-        new = NewSession(self.facts.user, "", fields, {}, limit, per_action, warn_percent, parent)
+        new = NewSession(
+            self.facts.user, "", fields, {}, limit, per_action, warn_percent, parent=parent
+        )
         return await sessions.open_session(self.store, self.session, new, idempotency)
 
     def other(self, sid: str) -> "Stage":
@@ -147,7 +150,7 @@ class Stage:
         await turns.commit_step(self.store, lease, turn, done, [self.event("usage", turn)])
 
     async def park(self, lease: Lease, turn: str, *, seen_seq: int, wake_ms: int = 0) -> bool:
-        return await turns.park(
+        parked = await parking.park(
             self.store,
             lease,
             turn,
@@ -156,9 +159,25 @@ class Stage:
             wake_ms=wake_ms,
             events=[self.event("turn.waiting", turn)],
         )
+        return parked is Parking.DONE
+
+    async def park_for_money(
+        self, lease: Lease, turn: str, *, account: str = "ws", cost: int, seen_seq: int = 1
+    ) -> Parking:
+        wait = MoneyWait(
+            account=account,
+            cost_microusd=cost,
+            tokens=1,
+            keeps=account.startswith("s:"),
+            asks=self.event("budget.exhausted", turn).body,
+        )
+        events = [self.event("turn.waiting", turn)]
+        return await parking.park_for_money(
+            self.store, lease, turn, wait, seen_seq=seen_seq, events=events
+        )
 
     async def resume(self, lease: Lease, turn: str, items: list[InboxItem]) -> None:
-        await turns.resume(self.store, lease, turn, items, [self.event("turn.resumed", turn)])
+        await parking.resume(self.store, lease, turn, items, [self.event("turn.resumed", turn)])
 
     async def finish(
         self,

@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.gateway.closing.wait(answer.hang_s)
         self.wfile.write(b"0\r\n\r\n")
 
-    do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  (names of the base class)
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815  (names of the base class)
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bursar import Agent, BursarError, Client, Policy, Price, ToolContext, tool
+from bursar.client import LimitChange
 from bursar.messages import ToolCall
 from bursar.testing import Reply, ScriptedModel, tool_context
 from support.tutorial import Tutorial
@@ -91,9 +92,25 @@ def test_the_conversation_remembers(site: Tutorial) -> None:
     assert texts == ["first", "first", "second", "second"]
 
 
-def test_a_purse_that_is_empty_ends_the_turn_with_a_reason(site: Tutorial) -> None:
+def test_a_turn_waits_for_a_purse_that_is_empty_and_goes_on_when_it_is_filled(
+    site: Tutorial,
+) -> None:
+    kinds = []
     with Client(site.url, site.key) as client:
-        result = client.run(client.create_session("echo", limit_microusd=1), "too dear")
+        session = client.create_session("echo", limit_microusd=1)
+        stream = client.stream(session, "too dear")
+        for event in stream:
+            kinds.append(event.kind)
+            if event.kind == "turn.waiting":
+                client.set_session_budget(session, LimitChange(limit_microusd=1_000_000))
+        assert stream.result().ok
+    waiting, raised = kinds.index("turn.waiting"), kinds.index("budget.raised")
+    assert kinds.index("budget.exhausted") < waiting < raised < kinds.index("turn.resumed")
+
+
+def test_a_call_above_what_an_action_may_cost_ends_the_turn_with_a_reason(site: Tutorial) -> None:
+    with Client(site.url, site.key) as client:
+        result = client.run(client.create_session("echo", per_action_microusd=1), "too dear")
     assert not result.ok
     assert result.code == "budget_exhausted"
 

@@ -6,7 +6,8 @@ import pytest
 
 from bursar import sessions
 from bursar.agents import Agent
-from bursar.budgets.accounts import read_accounts, read_ledger
+from bursar.budgets.accounts import read_accounts
+from bursar.budgets.ledger import read_ledger
 from bursar.errors import ModelError
 from bursar.messages import ToolCall
 from bursar.sessions import SessionView

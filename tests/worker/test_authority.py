@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bursar import sessions
 from bursar.agents import Agent
@@ -99,7 +98,7 @@ class Beat:
         def cut_off(heartbeat: Heartbeat, redis: Any, current: Any) -> None:
             if self.lost.is_set():
                 self.missed += 1
-                raise RedisConnectionError("cut off by the test")
+                return
             renew(heartbeat, redis, current)
 
         async def watched(right: Authority) -> None:
@@ -198,8 +197,8 @@ async def test_a_call_whose_announcement_took_too_long_waits_for_a_renewal(
     )
     async with working(place.store, agent, lease_ms=1000) as worker:
 
-        async def slowly(*arguments: Any) -> None:
-            await announce(*arguments)
+        async def slowly(*arguments: Any, **options: Any) -> None:
+            await announce(*arguments, **options)
             await beat.fail(worker)
 
         monkeypatch.setattr(turns, "start_tool", slowly)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bursar.agents import Agent
-from bursar.budgets.accounts import read_accounts, read_ledger
+from bursar.budgets.accounts import read_accounts
+from bursar.budgets.ledger import read_ledger
 from bursar.errors import Fenced, ModelError
 from bursar.store.scripts import budgets, turns
 from bursar.store.store import Store

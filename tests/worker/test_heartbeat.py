@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import redis
 
 from bursar import sessions
 from bursar.agents import Agent
@@ -14,7 +15,6 @@ from bursar.leases import Claimed
 from bursar.messages import ToolCall
 from bursar.sessions import SessionView
 from bursar.store.keys import SessionKeys
-from bursar.store.redis import connect_blocking
 from bursar.store.scripts import leases
 from bursar.store.store import Store
 from bursar.testing import ScriptedModel
@@ -38,7 +38,7 @@ class Watch:
     """Blocks the event loop for some seconds and looks at leases in Redis meanwhile."""
 
     def __init__(self, store: Store) -> None:
-        self._redis: Any = connect_blocking(store.settings.redis_url, timeout_s=5)
+        self._redis: Any = redis.Redis.from_url(store.settings.redis_url)
         self.keys: list[SessionKeys] = []
         self.left_ms: list[int] = []
         """Time that a lease had left at each look."""

@@ -60,7 +60,7 @@ def make(queue_settings: Settings, client: RedisClient) -> Make:
             functions,
             queues=(INTERACTIVE, BACKGROUND),
             client=client,
-            bells=BlockingList(queue_settings.resolved_queue_url(), timeout_s=2),
+            bells=BlockingList(client, timeout_s=2),
             redis_pool=arq_pool(queue_settings),
             handle_signals=False,
             **{"job_serializer": encode_job, "job_deserializer": decode_job} | options,

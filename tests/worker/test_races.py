@@ -10,7 +10,7 @@ from bursar import history, sessions
 from bursar.agents import Agent
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
 from bursar.models import ModelRequest
-from bursar.store.scripts import budgets, leases, turns
+from bursar.store.scripts import budgets, fenced, leases, turns
 from bursar.store.store import Store
 from bursar.testing import Answer, Reply, ScriptedModel
 from bursar.tools import tool
@@ -44,13 +44,13 @@ async def test_a_cancel_at_any_moment_leaves_exactly_one_result_for_each_call(
     place: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each fenced write takes 20 ms, so that cancels meet them on their way."""
-    write = turns._write
+    write = fenced.run_fenced
 
     async def slow(*arguments: Any) -> Any:
         await asyncio.sleep(0.02)
         return await write(*arguments)
 
-    monkeypatch.setattr(turns, "_write", slow)
+    monkeypatch.setattr(turns, "run_fenced", slow)
 
     def answer(request: ModelRequest) -> Answer:
         if isinstance(request.messages[-1], ToolMessage):

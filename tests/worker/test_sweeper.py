@@ -7,7 +7,8 @@ import pytest
 
 from bursar import sessions, workspaces
 from bursar.agents import Agent
-from bursar.budgets.accounts import read_accounts, read_ledger
+from bursar.budgets.accounts import read_accounts
+from bursar.budgets.ledger import read_ledger
 from bursar.leases import Claimed
 from bursar.registry import AgentEntry, announce
 from bursar.store.scripts import leases
@@ -77,13 +78,13 @@ async def test_a_forgotten_hold_ends_by_itself(
 ) -> None:
     worker: dict[str, str | int] = {
         "id": "w", "host": "h", "pid": 1, "group": "default", "slots": 1, "busy": 0,
-        "agents": "worker", "started_ms": 1,
+        "agents": "echo", "started_ms": 1,
     }  # fmt: skip
-    await announce(place.store, worker, [AgentEntry("worker", "default", "m")])
-    session = await place.session("worker")
+    await announce(place.store, worker, [AgentEntry("echo", "default", "m")])
+    session = await place.session("echo")
     tid = await place.put(session)
     keys = sessions.locate(place.store, WORKSPACE, session.id)
-    claimed = await leases.claim(place.store, keys, claimant("w", 60_000), owner="o")
+    claimed = await leases.claim(place.store, keys, claimant("w", 50), owner="o")
     assert isinstance(claimed, Claimed)
     wish = HoldWish(
         hold_id=f"{session.id}/{tid}/1/1",
@@ -98,6 +99,7 @@ async def test_a_forgotten_hold_ends_by_itself(
         price="flat",
     )
     await reserve(place.store, claimed.lease, Path.of(keys, user="ada"), wish)
+    # No worker of ours serves that agent, so only the sweeper can end it.
     async with working(place.store, agent()):
 
         async def ended() -> bool:

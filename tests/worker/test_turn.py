@@ -8,7 +8,8 @@ import pytest
 
 from bursar import history
 from bursar.agents import Agent
-from bursar.budgets.accounts import read_accounts, read_ledger
+from bursar.budgets.accounts import read_accounts
+from bursar.budgets.ledger import read_ledger
 from bursar.context import ToolContext
 from bursar.errors import ModelError
 from bursar.gate.policy import Policy
@@ -282,13 +283,13 @@ async def test_an_unknown_price_is_refused_before_anything_is_sent(place: Site) 
     assert turn.cost_microusd == 0
 
 
-async def test_an_empty_purse_ends_the_turn_and_names_the_account(place: Site) -> None:
+async def test_a_call_above_what_an_action_may_cost_ends_the_turn(place: Site) -> None:
     agent = scripted("never asked")
     async with working(place.store, agent):
-        session, turn = await place.run("worker", limit_microusd=5)
+        session, turn = await place.run("worker", per_action_microusd=5)
     assert (turn.state, turn.code) == ("failed", "budget_exhausted")
     assert f"s:{session.id}" in turn.reason
-    assert "budget.exhausted" in await place.kinds(session)
+    assert "a single action" in turn.reason
     assert isinstance(agent.model, ScriptedModel)
     assert agent.model.requests == []
 

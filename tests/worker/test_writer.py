@@ -40,8 +40,8 @@ def failing(store: Store, monkeypatch: pytest.MonkeyPatch, share: float) -> list
     dice, lost = random.Random(7), [0]
     run = store.run
 
-    async def lossy(*arguments: Any) -> list[Any]:
-        reply = await run(*arguments)
+    async def lossy(*arguments: Any, **options: Any) -> list[Any]:
+        reply = await run(*arguments, **options)
         if dice.random() < share:
             lost[0] += 1
             raise StoreUnavailable("the reply was lost")

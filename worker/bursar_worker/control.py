@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 
 from bursar.errors import StoreUnavailable
-from bursar.settings import WorkerSettings
 from bursar.store.blocking import BlockingList
 from bursar.store.codec import text
 from bursar.store.keys import GlobalKeys
+from bursar.store.store import Store
 
 __all__ = ["listen"]
 
@@ -17,9 +17,9 @@ _WAIT_S = 5
 logger = logging.getLogger(__name__)
 
 
-async def listen(settings: WorkerSettings, worker_id: str, poke: Callable[[str], None]) -> None:
+async def listen(store: Store, worker_id: str, poke: Callable[[str], None]) -> None:
     """Run until cancelled. Losing a poke costs at most one heartbeat."""
-    pokes = BlockingList(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    pokes = BlockingList(store.redis, timeout_s=store.settings.redis_timeout_s)
     try:
         while True:
             try:

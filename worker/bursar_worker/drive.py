@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bursar.agents import Agent
+from bursar.budgets.waiters import wake_all
 from bursar.errors import BursarError, Fenced, StoreUnavailable
 from bursar.events import Span
 from bursar.failpoints import failpoint
@@ -20,6 +21,7 @@ from bursar.sessions import ancestors_of
 from bursar.store.codec import text
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts import turns as scripts
+from bursar.store.scripts.parking import Parking
 from bursar.store.scripts.turns import Started
 from bursar_worker.authority import Authority
 from bursar_worker.kit import Kit
@@ -73,6 +75,8 @@ class Drive:
         self._yields = False  # a second turn comes after sessions that wait for their first
         self._lost: BursarError | None = None
         self._writer = SessionWriter(kit.store, self.lease, self._lose)
+        self._turn: TurnRun | None = None
+        self._wakes: set[asyncio.Task[None]] = set()
 
     def look(self, inbox_seq: int | None = None) -> None:
         """There may be news in the inbox; with a number, only if it is beyond what was seen."""
@@ -107,12 +111,15 @@ class Drive:
             await self._work_off()
         except Fenced as error:
             logger.info("%s: fenced, another worker goes on (%s)", ref, error)
+            if self._turn is not None:
+                await self._turn.book_late()
         except StoreUnavailable as error:
             logger.warning("%s: given up while Redis is away: %s", ref, error)
         except Exception:
             logger.exception("%s: the drive failed; another worker will take over", ref)
         finally:
             await self._writer.settle()
+            await asyncio.gather(*self._wakes)
 
     def _announce_lost_call(self) -> None:
         """Say so if a model call was under way when its worker was lost: it will be made again."""
@@ -131,6 +138,7 @@ class Drive:
         elif self._agent is not None:
             turn = await self._start_next()
         while turn is not None:
+            self._turn = turn
             ending = await self._attend(turn)
             self._progressed()
             if ending is Ending.RELEASE:
@@ -164,6 +172,21 @@ class Drive:
         """As in Redis: whoever takes the session over from here counts attempts anew."""
         self._attempts = 0
         self._on_progress()
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        """Money came free: wake the turns that wait for it, while this one goes on."""
+        for account in self.lease.freed:
+            task = asyncio.get_running_loop().create_task(self._wake_at(account))
+            self._wakes.add(task)
+            task.add_done_callback(self._wakes.discard)
+        self.lease.freed.clear()
+
+    async def _wake_at(self, account: str) -> None:
+        try:
+            await wake_all(self._kit.store, self._kit.bells, self._session.workspace, account)
+        except BursarError as error:
+            logger.warning("account %s: the sweeper will wake who waits: %s", account, error)
 
     async def _resume(self) -> TurnRun | None:
         """Go on with the turn that a former lease left behind, running or parked."""
@@ -174,7 +197,8 @@ class Drive:
         if self._agent is None and not turn.cancelled:
             return None
         if turn.state == "waiting":
-            timers = [item for item in self._inbox if item.target == tid and item.kind == "timer"]
+            kinds = {"timer", "budget"}
+            timers = [item for item in self._inbox if item.target == tid and item.kind in kinds]
             await turn.wake(timers, early=not timers and not turn.cancelled)
         return turn
 
@@ -217,7 +241,10 @@ class Drive:
             if work.cancelled():
                 await self._reload(turn)
             if turn.parking is not None and not turn.cancelled:
-                return await self._park(turn)
+                parked = await self._park(turn)
+                if parked is None:
+                    continue
+                return parked
             if self._abandoning and work.cancelled() and not turn.cancelled:
                 turn.abandon()
                 turn.handed_back = True
@@ -271,9 +298,15 @@ class Drive:
             if not turn.cancelled and await turn.go_on():
                 return None
 
-    async def _park(self, turn: TurnRun) -> "Ending":
-        """Let go of a turn that waits; if something came in meanwhile, look at that first."""
-        while not await turn.park(self._seen_seq):
+    async def _park(self, turn: TurnRun) -> "Ending | None":
+        """Let go of a turn that waits; if something came in meanwhile, look at that first.
+
+        None: what it was to wait for is there, so it goes on.
+        """
+        while (parked := await turn.park(self._seen_seq)) is not Parking.DONE:
+            if parked is Parking.FITS:
+                turn.parking = None
+                return None
             await self._look_into_inbox(turn)
             if turn.cancelled:
                 ending = await self._finish(turn)
@@ -316,9 +349,10 @@ class Drive:
         turn = hold_id.split("/")[1]
 
         async def expire() -> None:
-            await budgets.end_hold(
+            ended = await budgets.end_hold(
                 self._kit.store, self._session, op="expire", hold_id=hold_id, names=names, turn=turn
             )
+            self.lease.freed.update(ended.waiting if ended else ())
 
         return expire
 
@@ -331,6 +365,7 @@ class Drive:
 
     async def _ring_freed(self) -> None:
         """Ring for sessions that waited for the slot under the workspace's cap that is free now."""
+        self._wake_waiters()
         ws = self._session.workspace
         for ref in self.lease.next_blocked:
             other = ws.session(ref.partition("/")[2])

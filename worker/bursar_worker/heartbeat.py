@@ -10,18 +10,17 @@ import logging
 import sys
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, Protocol
-
-from redis.exceptions import NoScriptError, RedisError
+from typing import Protocol
 
 from bursar.clock import monotonic_s
 from bursar.leases import Lease
 from bursar.settings import WorkerSettings
 from bursar.store.codec import text
-from bursar.store.redis import connect_blocking
 from bursar.store.scripts.leases import RENEW, renew_command
+from bursar.store.threads import ThreadClient, connect_thread
 
 __all__ = ["Heartbeat", "Listener"]
 
@@ -78,38 +77,30 @@ class Heartbeat:
             self._listeners.pop(listener.lease.owner, None)
 
     def _run(self) -> None:
-        redis = connect_blocking(self._settings.redis_url, timeout_s=_TIMEOUT_S)
+        redis = connect_thread(self._settings.redis_url, timeout_s=_TIMEOUT_S)
         while not self._stop.wait(self._settings.renew_every_s):
             self._watch_loop()
             with self._guard:
                 current = list(self._listeners.values())
-            if not current:
-                continue
-            try:
+            if current:
                 self._renew(redis, current)
-            except (RedisError, OSError) as error:
-                logger.warning("could not renew %d leases: %s", len(current), error)
         redis.close()
 
-    def _renew(self, redis: Any, current: list[Listener]) -> None:
+    def _renew(self, redis: ThreadClient, current: list[Listener]) -> None:
         batches = list(_batches(current))
-        pipeline = redis.pipeline(transaction=False)
-        for batch in batches:
-            leases = [listener.lease for listener in batch]
-            keys, args = renew_command(leases, lease_ms=self._settings.lease_ms)
-            pipeline.execute_command("EVALSHA", RENEW.sha(shebang=True), len(keys), *keys, *args)
+        calls = [
+            renew_command([listener.lease for listener in batch], lease_ms=self._settings.lease_ms)
+            for batch in batches
+        ]
         sent_s = monotonic_s()
-        replies = pipeline.execute(raise_on_error=False)
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            # The server restarted and forgot; what did run is renewed once more.
-            redis.script_load(RENEW.text(shebang=True))
-            self._renew(redis, current)
-            return
-        for batch, reply in zip(batches, replies, strict=True):
+        lost: Counter[str] = Counter()
+        for batch, reply in zip(batches, redis.run_each(RENEW, calls), strict=True):
             if isinstance(reply, Exception):
-                logger.warning("%d renewals were refused: %s", len(batch), reply)
+                lost[str(reply)] += len(batch)
             else:
                 self._tell(batch, [text(answer) for answer in reply[1]], sent_s)
+        for why, count in lost.items():
+            logger.warning("could not renew %d leases: %s", count, why)
 
     def _tell(self, batch: Sequence[Listener], answers: Sequence[str], sent_s: float) -> None:
         assert self._loop is not None  # noqa: S101

@@ -34,6 +34,7 @@ from bursar.store.keys import PRIORITIES
 from bursar.store.opening import open_store
 from bursar.store.redis import RedisClient
 from bursar.store.store import Store
+from bursar.store.topology import Topology
 from bursar_worker.control import listen
 from bursar_worker.dispatcher import Dispatcher
 from bursar_worker.grace import Grace
@@ -96,7 +97,7 @@ class WorkerProcess:
             asyncio.create_task(self._queue_worker.async_run(), name="queue"),
             asyncio.create_task(self._sweeper.run(), name="sweeper"),
             asyncio.create_task(
-                listen(self._settings, self.id, self._dispatcher.poke), name="control"
+                listen(self._store, self.id, self._dispatcher.poke), name="control"
             ),
             asyncio.create_task(self._keep_announced(), name="announce"),
         ]
@@ -116,6 +117,10 @@ class WorkerProcess:
 
     async def _await_old_drives(self) -> None:
         """On a server that has just come back, drives that were cut off from it are to go on."""
+        if Topology.parse(self._settings.redis_url).kind != "standalone":
+            # A replica that was promoted a moment ago looks like one that has long been primary.
+            self._grace.begin("the primary may have just changed")
+            return
         server = await self._store.redis.call("INFO", "server")
         if int(server.get("uptime_in_seconds", 0)) * 1000 < self._settings.lease_ms:
             self._grace.begin("Redis has just started")
@@ -168,7 +173,7 @@ def _queue_worker(
         [func(_drive, name="drive", keep_result=0)],
         queues=(interactive, background),
         client=client,
-        bells=BlockingList(settings.resolved_queue_url(), timeout_s=settings.redis_timeout_s),
+        bells=BlockingList(client, timeout_s=settings.redis_timeout_s),
         on_bell=lambda job_id: dispatcher.hear(Bell.parse(job_id)),
         room=dispatcher.room,
         redis_pool=arq_pool(settings, max_connections=4),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bursar.budgets.bounds import fit_output_tokens, input_bound_tokens
+from bursar.budgets.bounds import fit_output_tokens, fit_tokens, input_bound_tokens
 from bursar.budgets.pricing import Quote
 from bursar.clock import wall_ms
 from bursar.errors import BudgetRefused, Conflict, ModelError
@@ -19,28 +19,25 @@ from bursar.models import Model, ModelRequest, ReasoningDelta, TextDelta
 from bursar.store.scripts import budgets
 from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar.store.scripts.turns import Commit
+from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE, Unpaid
+from bursar_worker.parking import Parked
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import asked_to_stop
 from bursar_worker.transcript import Transcript
 
-__all__ = ["Answer", "ModelStep", "Parked"]
+__all__ = ["Answer", "ModelStep"]
 
 _MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
+_BYTES_A_TOKEN = 16  # far above what any language needs; more than that is more than was paid for
 _PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
+_SLACK = 4096
+_NOTE_TOKENS = max(len(WARNING_NOTE), len(CLOSING_NOTE))
 _MAX_ATTEMPT_NO = 1000
 _MAX_CALLS = 256  # bounds one commit; how many of them run is a setting
 _MAX_TOKENS = 10**12
 _MAX_WAIT_S = 7 * 86400.0
 
 logger = logging.getLogger(__name__)
-
-
-class Parked(Exception):
-    """The provider asks to come back later: the turn should wait without a worker."""
-
-    def __init__(self, wait_s: float, reason: str) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ class Answer:
             token_count=usage.total_tokens,
             hold=self.hold,
             actual_microusd=self.cost_microusd,
+            actual_tokens=usage.total_tokens,
             warning=span.event("budget.warning").body,
         )
 
@@ -75,6 +73,8 @@ class _Stream:
     reasoning: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     usage: Usage | None = None
+    size: int = 0
+    """Bytes of text, reasoning and calls."""
 
     @property
     def started(self) -> bool:
@@ -87,10 +87,15 @@ class ModelStep:
     Args:
         first_attempt: number of the first attempt; a step that was under way on a worker that died
             goes on counting, because hold ids are made of it.
+        closing: whether this is the last answer of a turn whose money is spent, paid from what its
+            session kept back for it. Calls that it asks for all the same are dropped.
 
     """
 
-    def __init__(self, scope: Scope, span: Span, first_attempt: int) -> None:
+    def __init__(
+        self, scope: Scope, span: Span, first_attempt: int, *, closing: bool = False
+    ) -> None:
+        self._closing = closing
         self._scope = scope
         self._settings = scope.kit.settings
         self._writer = scope.writer
@@ -134,6 +139,7 @@ class ModelStep:
             messages=[partial] if partial else [],
             hold=hold,
             actual_microusd=booked,
+            actual_tokens=0 if hold is None or self._refused_unread else hold.tokens,
             ended_as="released" if self._refused_unread else "unconfirmed",
             warning=self._span.event("budget.warning").body,
         )
@@ -146,7 +152,7 @@ class ModelStep:
         """Ask until an answer is there.
 
         Raises:
-            BudgetRefused: the purse cannot pay for even a short answer.
+            Unpaid: the purse cannot pay for even a short answer.
             ModelError: the provider failed, or failed too often.
             Parked: the provider asks for a longer pause.
 
@@ -176,22 +182,27 @@ class ModelStep:
         """Hold the worst case; on a small purse, that of a shorter answer."""
         wanted = self._scope.agent.max_output_tokens or self._settings.max_output_tokens
         request = transcript.request(self._scope.agent, model_name, wanted, self._span)
-        bound = input_bound_tokens(request, *transcript.since_last_answer())
-        for _ in range(_MAX_FITS):
+        bound = input_bound_tokens(request, *transcript.since_last_answer()) + _NOTE_TOKENS
+        floor = min(self._settings.min_output_tokens, wanted)
+        hold, tried = None, 0
+        while hold is None:
+            tried += 1
             try:
-                await self._hold_for(quote, bound, wanted)
+                hold = await self._hold_for(model_name, quote, bound, wanted)
             except BudgetRefused as refused:
-                available = int(refused.details["available_microusd"])
-                floor = min(self._settings.min_output_tokens, wanted)
-                fitting = fit_output_tokens(available, quote, bound, wanted, floor)
-                if not 0 < fitting < wanted:
-                    raise
+                fitting = _fitting(refused, quote, bound, wanted, floor)
+                if not 0 < fitting < wanted or tried == _MAX_FITS:
+                    least = quote.worst_case_microusd(bound, floor)
+                    raise Unpaid(refused, least, bound + floor) from refused
                 wanted = fitting
-            else:
-                break
-        return msgspec.structs.replace(request, max_output_tokens=wanted)
+        self._hold = hold
+        note = CLOSING_NOTE if self._closing else WARNING_NOTE if hold.warned else ""
+        system = request.system + note
+        return msgspec.structs.replace(request, system=system, max_output_tokens=wanted)
 
-    async def _hold_for(self, quote: Quote, bound: int, max_output_tokens: int) -> None:
+    async def _hold_for(
+        self, model_name: str, quote: Quote, bound: int, max_output_tokens: int
+    ) -> HoldRef:
         cost = quote.worst_case_microusd(bound, max_output_tokens)
         while self._span.attempt < _MAX_ATTEMPT_NO:
             span = self._span
@@ -201,21 +212,19 @@ class ModelStep:
                 cost_microusd=cost,
                 tokens=bound + max_output_tokens,
                 sent=True,
-                ttl_ms=int((self._settings.model_timeout_s + 60) * 1000),
+                ttl_ms=int(self._settings.hold_open_s * 1000),
                 turn=span.turn,
                 step=span.step,
-                kind="model",
+                kind=f"{'closing' if self._closing else 'model'}:{model_name}",
                 price=quote.version,
             )
             try:
-                self._hold = await self._writer.write(self._reserving(wish))
+                return await self._writer.write(self._reserving(wish))
             except Conflict as conflict:
                 # An attempt of this number was paid for and ended before; this is another one.
                 if conflict.code not in {"hold_ended", "id_conflict"}:
                     raise
                 self._span = span.at(attempt=span.attempt + 1)
-            else:
-                return
         raise ModelError("too many attempts at one step", code="too_many_attempts")
 
     def _reserving(self, wish: HoldWish) -> Callable[[], Awaitable[HoldRef]]:
@@ -229,6 +238,7 @@ class ModelStep:
                 async for event in model.stream(request):
                     failpoint("C7")
                     self._take(event)
+                    self._check_bound(request.max_output_tokens)
         except TimeoutError:
             limit_s = self._settings.model_timeout_s
             raise ModelError(f"no whole answer in {limit_s:g} s", code="model_timeout") from None
@@ -248,18 +258,31 @@ class ModelStep:
         stream = self._stream
         if isinstance(event, TextDelta):
             stream.texts.append(well_formed(event.text))
+            stream.size += len(event.text)
             self._writer.delta(self._span, "text.delta", stream.texts[-1])
         elif isinstance(event, ReasoningDelta):
             stream.reasoning.append(well_formed(event.text))
+            stream.size += len(event.text)
             self._writer.delta(self._span, "reasoning.delta", stream.reasoning[-1])
         elif isinstance(event, ToolCall) and len(stream.calls) < _MAX_CALLS:
             stream.calls.append(event)
+            stream.size += len(event.name) + len(event.arguments)
         elif isinstance(event, ToolCall):
             raise ModelError(f"more than {_MAX_CALLS} tool calls in one answer")
         elif isinstance(event, Usage) and _plausible(event):
             stream.usage = event
         else:
             raise ModelError(f"the model yielded {event!r:.200}, which is no event of a model")
+
+    def _check_bound(self, max_output_tokens: int) -> None:
+        """Stop reading when more came than was paid for: the provider does not keep to it."""
+        stream = self._stream
+        counted = stream.usage.output_tokens if stream.usage else 0
+        if counted > max_output_tokens or stream.size > max_output_tokens * _BYTES_A_TOKEN + _SLACK:
+            raise ModelError(
+                f"the answer was longer than the {max_output_tokens} tokens that were asked for",
+                code="output_bound",
+            )
 
     async def _failed(self, error: ModelError, *, last: bool) -> None:
         """Settle a failed attempt; raise unless another one should be made."""
@@ -282,7 +305,7 @@ class ModelStep:
         """End the open hold of a call whose real usage is not known."""
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101
-        await self._writer.write(
+        ended = await self._writer.write(
             lambda: budgets.end_hold(
                 self._scope.store,
                 self._scope.session,
@@ -293,6 +316,7 @@ class ModelStep:
                 secret=hold.secret,
             )
         )
+        self._scope.lease.freed.update(ended.waiting if ended else ())
 
     def _answer(self, quote: Quote, model_name: str) -> Answer:
         assert self._hold is not None  # noqa: S101
@@ -305,7 +329,7 @@ class ModelStep:
         message = AssistantMessage(
             text="".join(stream.texts),
             reasoning="".join(stream.reasoning),
-            tool_calls=_distinct(stream.calls),
+            tool_calls=() if self._closing else _distinct(stream.calls),
             usage=usage,
             turn=span.turn,
             step=span.step,
@@ -324,6 +348,14 @@ class ModelStep:
             ),
         ]
         return Answer(message, hold, cost, events)
+
+
+def _fitting(refused: BudgetRefused, quote: Quote, bound: int, wanted: int, floor: int) -> int:
+    """How many output tokens what is left can pay for; 0 for too few."""
+    if refused.details["unit"] == "tokens":
+        return fit_tokens(int(refused.details["available_tokens"]), bound, wanted, floor)
+    available = int(refused.details["available_microusd"])
+    return fit_output_tokens(available, quote, bound, wanted, floor)
 
 
 def _distinct(calls: list[ToolCall]) -> tuple[ToolCall, ...]:

@@ -13,6 +13,8 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
+from bursar.budgets.periods import reset_due
+from bursar.budgets.waiters import wake_all
 from bursar.errors import BursarError, StoreUnavailable
 from bursar.inbox import Inputs
 from bursar.kill_switch import sweep_killed
@@ -68,14 +70,26 @@ class Sweeper:
             return 0
         now = await redis_ms(self._store)
         self._now_ms = now
+        probes = [self._probe(shard, now) for shard in self._shards]
+        due = await asyncio.gather(*probes, return_exceptions=True)
+        # After the probes: they may have made a connection anew.
         self._grace.observe(now, redis.connects)
-        due = await asyncio.gather(*(self._probe(shard, now) for shard in self._shards))
-        done = 0
-        for shard, (ready, expired, timers, blocked) in zip(self._shards, due, strict=True):
+        done, away = 0, 0
+        for shard, found in zip(self._shards, due, strict=True):
+            if isinstance(found, StoreUnavailable):
+                # One node of a Cluster is away, which must not keep the others' sessions waiting.
+                away += 1
+                continue
+            if isinstance(found, BaseException):
+                raise found
+            ready, expired, timers, blocked, waiting = found
             done += await self._each(expired if self._grace.is_over else [], self._reap)
             done += await self._each(ready, self._ring_again)
             done += await self._each(timers, self._fire)
             done += await self._each(blocked, partial(self._unblock, shard))
+            done += await self._each(waiting, partial(self._wake_waiters, shard))
+        if away:
+            logger.warning("%d of %d shards could not be swept", away, len(self._shards))
         return done
 
     async def _each(self, items: list[str], settle: Callable[[str], Awaitable[int]]) -> int:
@@ -102,8 +116,10 @@ class Sweeper:
             redis.call("ZRANGEBYSCORE", key, "-inf", now, "LIMIT", 0, _MAX_ITEMS)
             for key in (shard.ready, shard.leases, shard.timers)
         ]
-        calls.append(redis.call("ZRANGE", shard.blocked, 0, _MAX_ITEMS - 1))
-        return tuple([text_list(await call) for call in calls])
+        calls.extend(
+            redis.call("ZRANGE", key, 0, _MAX_ITEMS - 1) for key in (shard.blocked, shard.waiting)
+        )
+        return tuple(text_list(found) for found in await asyncio.gather(*calls))
 
     def _session(self, ref: str) -> SessionKeys:
         workspace, sid = parse_ref(ref)
@@ -126,6 +142,11 @@ class Sweeper:
         if kind == "kill":
             await sweep_killed(self._store, self._inputs, session.workspace.id)
             return 1
+        if kind == "period":
+            waiting = await reset_due(self._store, session.workspace, target, self._now_ms)
+            if waiting:
+                await wake_all(self._store, self._bells, session.workspace, target, "raised")
+            return 1
         if kind == "wake":
             ring = await leases.fire_timer(self._store, session, member=member, turn=target)
             return await self._ring(ring)
@@ -145,7 +166,16 @@ class Sweeper:
         )
         if ended is not None:
             logger.warning("hold %s expired: %s %d", target, ended.state, ended.actual_microusd)
+            for account in ended.waiting:
+                await wake_all(self._store, self._bells, session.workspace, account)
         return 1
+
+    async def _wake_waiters(self, shard: ShardKeys, member: str) -> int:
+        """Wake turns that wait for money, should whoever freed it have died before it did so."""
+        # To the end of the line, as below.
+        await self._store.redis.call("ZADD", shard.waiting, "XX", self._now_ms, member)
+        workspace, account = member.split(" ", 1)
+        return await wake_all(self._store, self._bells, self._store.workspace(workspace), account)
 
     async def _unblock(self, shard: ShardKeys, list_key: str) -> int:
         """Let sessions of one blocked list run, as long as what stopped them is over."""

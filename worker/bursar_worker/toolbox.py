@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from bursar.context import Progress, ToolContext
 from bursar.errors import BudgetRefused, BursarError, Fenced, InvalidInput, StoreUnavailable
 from bursar.events import Span
 from bursar.failpoints import failpoint
+from bursar.gate.patterns import Action
 from bursar.gate.pipeline import GateRequest, refusal
 from bursar.ids import new_secret
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
@@ -29,6 +30,8 @@ from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar.store.scripts.turns import Commit
 from bursar.tools import Tool, render_output
+from bursar_worker.confinement import boundary_of
+from bursar_worker.money import Unpaid
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import asked_to_stop, stop
 
@@ -113,15 +116,18 @@ class Toolbox:
     def __init__(self, scope: Scope, span: Span) -> None:
         self._scope = scope
         self._settings = scope.kit.settings
+        self._boundary = boundary_of(self._settings, scope.fields, scope.agent.policy)
         self._tools: dict[str, Tool[..., Any]] = {tool.name: tool for tool in scope.agent.tools}
         self._writer = scope.writer
         self._span = span
         self._places = asyncio.Semaphore(self._settings.tool_concurrency)
+        self._unpaid: list[Unpaid] = []
 
     async def run(self, open_calls: OpenCalls) -> None:
         """Bring every call of the step to a result.
 
         Raises:
+            Unpaid: others hold the money for a call. It was not made; all others have a result.
             Fenced: another worker took the session over; running tools are stopped.
 
         """
@@ -134,10 +140,16 @@ class Toolbox:
             await asyncio.gather(*tasks)
         finally:
             await stop(*tasks, again_s=_AGAIN_S)
+        if self._unpaid:
+            raise self._unpaid[0]
 
     async def _settle(self, call: ToolCall, index: int, open_calls: OpenCalls) -> None:
-        async with self._places:
-            outcome, hold = await self._run_call(call, index, open_calls)
+        try:
+            async with self._places:
+                outcome, hold = await self._run_call(call, index, open_calls)
+        except Unpaid as unpaid:
+            self._unpaid.append(unpaid)
+            return
         message = _message(call, outcome, self._span)
         commit = Commit(
             effects={f"call:{call.id}": _DONE, f"result:{call.id}": encode_message(message)},
@@ -183,7 +195,12 @@ class Toolbox:
             hold = await self._reserve(tool, call)
         except InvalidInput as error:
             return _Outcome(f"Invalid arguments. {error}", is_error=True), None
-        except (_RefusedError, BudgetRefused) as error:
+        except BudgetRefused as error:
+            if error.details["kind"] == "contended":
+                raise Unpaid(error, tool.cost_microusd, 0) from error
+            # The agent may find another way, which a turn that waits could not.
+            return _Outcome(str(error), is_error=True), None
+        except _RefusedError as error:
             return _Outcome(str(error), is_error=True), None
         await self._scope.authority.require()
         failpoint("C10")
@@ -198,7 +215,7 @@ class Toolbox:
 
     async def _pass_gate(self, tool: Tool[..., Any], arguments: dict[str, Any]) -> None:
         try:
-            action = tool.action(arguments)
+            action = str(self._boundary.located(Action.parse(tool.action(arguments))))
         except BursarError:
             raise
         except Exception as error:
@@ -216,6 +233,7 @@ class Toolbox:
             risk=tool.risk,
             arguments=arguments,
             policy=self._scope.agent.policy,
+            boundary=self._boundary,
         )
         verdict = await self._scope.kit.gate.decide(request)
         if verdict.decision != "allow":
@@ -232,7 +250,7 @@ class Toolbox:
             cost_microusd=tool.cost_microusd,
             tokens=0,
             sent=False,
-            ttl_ms=int((self._timeout_s(tool) + 60) * 1000),
+            ttl_ms=int(self._settings.hold_open_s * 1000),
             turn=span.turn,
             step=span.step,
             kind=f"tool:{tool.name}",
@@ -248,9 +266,10 @@ class Toolbox:
         """Record that the call is sent. Only a call that is recorded may have an effect."""
         shown = msgspec.json.encode(arguments).decode()[:_SHOWN]
         event = self._span.event("tool.started", call=call.id, name=tool.name, arguments=shown)
+        once = tool.effect == "at_most_once"
         await self._writer.write(
             lambda: scripts.start_tool(
-                self._scope.store, self._scope.lease, f"call:{call.id}", [event], hold
+                self._scope.store, self._scope.lease, f"call:{call.id}", [event], hold, once=once
             )
         )
 
@@ -284,7 +303,6 @@ class Toolbox:
 
     def _context(self, call: ToolCall, timeout_s: float) -> tuple[ToolContext, Callable[[], None]]:
         """The tool's context, and what closes it: progress after the call's end shows nowhere."""
-        path = self._scope.fields.get("workspace_path", "")
         span = self._span
         closed = asyncio.Event()
 
@@ -302,7 +320,8 @@ class Toolbox:
             step=span.step,
             call_id=call.id,
             deadline=monotonic_s() + timeout_s,
-            files=FilePath(self._settings.files_root, path) if path else None,
+            files=Path(self._boundary.root) if self._boundary.folder else None,
+            boundary=self._boundary,
             on_emit=emit,
         )
         return context, closed.set

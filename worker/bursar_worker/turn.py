@@ -8,18 +8,22 @@ from dataclasses import dataclass
 import msgspec
 
 from bursar.clock import wall_ms
-from bursar.errors import BudgetRefused, Fenced, ModelError, StoreUnavailable
+from bursar.errors import Conflict, Fenced, ModelError, StoreUnavailable
 from bursar.events import Event, Span
 from bursar.failpoints import failpoint
 from bursar.leases import InboxItem
 from bursar.messages import Message, UserMessage
 from bursar.registry import redis_ms
 from bursar.store.codec import decode_message, text
+from bursar.store.scripts import parking
 from bursar.store.scripts import turns as scripts
+from bursar.store.scripts.parking import Parking
 from bursar.store.scripts.sessions import index_keys
-from bursar.store.scripts.turns import Commit
+from bursar.store.scripts.turns import Commit, Finished
+from bursar_worker.money import Unpaid, book_late, may_close
+from bursar_worker.parking import Parked, Waited, park
 from bursar_worker.scope import Scope
-from bursar_worker.step import Answer, ModelStep, Parked
+from bursar_worker.step import Answer, ModelStep
 from bursar_worker.toolbox import OpenCalls, Toolbox, intents
 from bursar_worker.transcript import Transcript, unanswered
 
@@ -28,6 +32,7 @@ __all__ = ["Ending", "Stopped", "TurnRun"]
 _RATE_LIMIT_PATIENCE_MS = 3_600_000  # how long a turn waits for a provider in all
 _TAIL = -64  # messages that are read of a history which must not be read whole
 _INTERNAL = "an internal error ended the turn; the worker's log has it"
+_CLOSED = "the money for it is spent: the answer closes with what there was"
 _POISON = "its workers died three times in a row without any progress"
 
 logger = logging.getLogger(__name__)
@@ -68,12 +73,14 @@ class TurnRun:
         """Inputs that joined this turn and that the agent has not seen."""
         self._exhausted = exhausted
         self.handed_back = False
-        self.parking: Parked | None = None
+        self.parking: Parked | Unpaid | None = None
         self._steps = 0
         self._started_ms = 0
         self._wake_at_ms = 0
         self.first_attempt = 1
         """Number of the next step's first attempt: those before it were lost with their worker."""
+        self._waited = Waited()
+        self._unbooked: Answer | None = None
         self._verdict: _Verdict | None = None
         self._answer: Answer | None = None
         self._step: ModelStep | None = None
@@ -87,18 +94,17 @@ class TurnRun:
     async def load(self, effects: dict[str, bytes]) -> None:
         """Read what the turn needs to go on from where it is."""
         store, session = self._scope.store, self._scope.session
-        record = store.redis.call(
-            "HMGET", session.workspace.turn(self.id), "state", "steps", "started_ms", "wake_at_ms"
-        )
+        fields = ("state", "steps", "started_ms", "wake_at_ms", *Waited.__struct_fields__)
+        record = store.redis.call("HMGET", session.workspace.turn(self.id), *fields)
         try:
             self._transcript = await self._read_transcript()
         except msgspec.MsgspecError:
             if not self._exhausted:
                 raise
             logger.exception("turn %s has a history that cannot be read", self.id)
-        state, *numbers = map(text, await record)
-        self.state = state
-        self._steps, self._started_ms, self._wake_at_ms = (int(number or 0) for number in numbers)
+        self.state, *values = map(text, await record)
+        self._steps, self._started_ms, self._wake_at_ms = (int(each or 0) for each in values[:3])
+        self._waited = Waited(*values[3:])
         answer = unanswered(self._transcript.messages) if effects else None
         self._open = OpenCalls(answer, effects) if answer is not None else None
         if self._step is not None and self._step.number <= self._steps:
@@ -116,17 +122,31 @@ class TurnRun:
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:
         """Run again after having been parked; ``early`` parks it once more for the time left."""
-        event = self._span.event("turn.resumed")
+        waited, events = self._waited, [self._span.event("turn.resumed")]
+        if waited.waiter and waited.woken == "raised":
+            events.insert(0, self._span.event("budget.raised", account=waited.waits_for))
         await self._writer.write(
-            lambda: scripts.resume(self._scope.store, self._scope.lease, self.id, items, [event])
+            lambda: parking.resume(
+                self._scope.store,
+                self._scope.lease,
+                self.id,
+                items,
+                events,
+                account=waited.waits_for or "ws",
+                waiter=waited.waiter,
+            )
         )
+        if waited.waiter and waited.woken == "denied":
+            self._verdict = _Verdict("failed", "budget_exhausted", waited.woken_reason)
+        if waited.waiter:
+            return
         left_ms = self._wake_at_ms - await redis_ms(self._scope.store)
         if early and left_ms > 0:
             self.parking = Parked(left_ms / 1000, "its time has not come")
 
     async def work(self) -> None:
         """Take steps until there is an answer, or something stops the turn."""
-        if self.cancelled or self.parking is not None:
+        if self.cancelled or self.parking is not None or self._verdict is not None:
             raise Stopped
         if self._exhausted:
             self._verdict = _Verdict("quarantined", "quarantined", _POISON)
@@ -139,10 +159,11 @@ class TurnRun:
         except Parked as parked:
             self._park_or_fail(parked)
             raise Stopped from parked
-        except BudgetRefused as refused:
-            if refused.code == "budget_exhausted":
-                self._writer.emit(self._span.event("budget.exhausted", **refused.details))
-            self._verdict = _Verdict("failed", refused.code, refused.message)
+        except Unpaid as unpaid:
+            if unpaid.can_wait:
+                self.parking = unpaid
+                raise Stopped from unpaid
+            self._verdict = _Verdict("failed", unpaid.refused.code, unpaid.refused.message)
         except ModelError as error:
             self._verdict = _Verdict("failed", error.code, error.message)
         except (Stopped, Fenced, StoreUnavailable):
@@ -169,19 +190,41 @@ class TurnRun:
             self._verdict = _Verdict("failed", "step_limit", f"no answer within {limit} steps")
             raise Stopped
         failpoint("C5")
-        scope, span = self._scope, self._span
-        model_name, model = scope.kit.model_of(scope.agent, scope.fields["model"])
-        self._step = ModelStep(scope, span, self.first_attempt)
-        answer = await self._step.run(model_name, model, self._transcript)
+        span, verdict = self._span, _Verdict("succeeded")
+        try:
+            answer = await self._ask()
+        except Unpaid as unpaid:
+            if self._steps == 0 or not may_close(self._scope, unpaid):
+                raise
+            answer = await self._close(unpaid)
+            verdict = _Verdict("succeeded", "budget_closed", _CLOSED)
         self.first_attempt = 1
         if not answer.message.tool_calls:
             # The last answer is committed together with the turn's end, in one script.
-            self._answer, self._verdict = answer, _Verdict("succeeded")
+            self._answer, self._verdict = answer, verdict
             return
         await self._commit(answer, span)
         self._steps += 1
         self._open = OpenCalls(answer.message, {})
         await self._run_tools(self._open, span)
+
+    async def _ask(self, *, closing: bool = False) -> Answer:
+        scope = self._scope
+        model_name, model = scope.kit.model_of(scope.agent, scope.fields["model"])
+        self._step = ModelStep(scope, self._span, self.first_attempt, closing=closing)
+        self._unbooked = await self._step.run(model_name, model, self._transcript)
+        return self._unbooked
+
+    async def _close(self, unpaid: Unpaid) -> Answer:
+        """Ask for a last answer, paid from what is kept back; if that is gone, wait for money."""
+        try:
+            return await self._ask(closing=True)
+        except Unpaid:
+            raise unpaid from None
+        except Conflict as conflict:
+            if conflict.code != "closing_used":
+                raise
+            raise unpaid from None
 
     async def _take_in(self) -> None:
         """Put the inputs that joined the turn before the agent."""
@@ -231,6 +274,7 @@ class TurnRun:
         commit = answer.commit(span, intents(calls))
         await self._commit_step(commit, events)
         failpoint("C9")
+        self._unbooked = None
         self._transcript.add([answer.message])
         self._step = None
 
@@ -267,24 +311,17 @@ class TurnRun:
         if self._step is not None:
             self._writer.emit(self._step.abandoned("its worker was stopped"))
 
-    async def park(self, seen_seq: int) -> bool:
-        """Let the session go until the timer rings. False: something unseen came in."""
+    async def book_late(self) -> None:
+        """Book what an answer really cost that could not be committed."""
+        answer, self._unbooked = self._unbooked, None
+        if answer is not None:
+            tokens = answer.message.usage.total_tokens
+            await book_late(self._scope, answer.hold, answer.cost_microusd, tokens)
+
+    async def park(self, seen_seq: int) -> Parking:
+        """Let the session go until what the turn waits for is there."""
         assert self.parking is not None  # noqa: S101
-        wait_ms = max(1, int(self.parking.wait_s * 1000))
-        event = self._span.event(
-            "turn.waiting", reason="rate_limited", detail=str(self.parking), wake_in_ms=wait_ms
-        )
-        return await self._writer.write(
-            lambda: scripts.park(
-                self._scope.store,
-                self._scope.lease,
-                self.id,
-                reason="rate_limited",
-                seen_seq=seen_seq,
-                wake_ms=wait_ms,
-                events=[event],
-            )
-        )
+        return await park(self._scope, self._span, self.parking, seen_seq)
 
     async def finish(self, items: Sequence[InboxItem]) -> Ending:
         """End the turn: with its answer, or with what there is of it."""
@@ -307,6 +344,8 @@ class TurnRun:
                 ended_event=Span(self._scope.session.id).event("session.ended").body,
             )
         )
+        if finished is not Finished.INJECTED:
+            self._unbooked = None
         return Ending[finished.name]
 
     async def _final_verdict(self) -> _Verdict:

@@ -3,7 +3,16 @@
 from litestar import Router
 
 from bursar_gateway.auth import require_key
-from bursar_gateway.routes import budgets, health, keys, sessions, streams, turns, workspaces
+from bursar_gateway.routes import (
+    budgets,
+    health,
+    keys,
+    ledger,
+    sessions,
+    streams,
+    turns,
+    workspaces,
+)
 
 __all__ = ["HANDLERS"]
 
@@ -18,6 +27,7 @@ HANDLERS = [
             *turns.HANDLERS,
             *streams.HANDLERS,
             *budgets.HANDLERS,
+            *ledger.HANDLERS,
             *keys.HANDLERS,
         ],
     ),

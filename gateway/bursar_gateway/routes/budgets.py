@@ -1,19 +1,20 @@
-"""Budgets: read them at any time, change their limits, read the ledger."""
+"""Budgets: read them at any time, change their limits and periods, answer what they ask."""
 
 from typing import Annotated
 
-from litestar import get, patch
+from litestar import get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.types import ControllerRouterHandler
-from msgspec import UNSET
 
 from bursar import sessions, workspaces
-from bursar.budgets.accounts import AccountView, change_limit, read_accounts, read_ledger
-from bursar.errors import Denied, InvalidInput
+from bursar.budgets.accounts import AccountView, LimitChange, change_limit, read_accounts
+from bursar.budgets.periods import change_period, reset_now
+from bursar.budgets.questions import Question, deny, give, read_questions
+from bursar.errors import Denied
 from bursar.ids import check_user
 from bursar.sessions import locate
-from bursar_gateway.bodies import LimitChange, SessionBudget
+from bursar_gateway.bodies import Denial, DeniedTurns, PeriodChange, SessionBudget
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.idempotency import IdempotencyKey, change_id
 from bursar_gateway.openapi import body, problems
@@ -23,7 +24,7 @@ __all__ = ["HANDLERS"]
 
 _SESSION = "/workspaces/{ws:str}/sessions/{sid:str}/budget"
 _WORKSPACE = "/workspaces/{ws:str}/budget"
-_LEDGER_MAX = 1000
+_DAILY = {"period": "day", "time_zone": "Europe/Berlin"}
 
 
 @get(_SESSION, tags=["budgets"], responses=problems(404))
@@ -74,21 +75,97 @@ async def patch_workspace_budget(
     idempotency_key: IdempotencyKey = None,
 ) -> AccountView:
     """Change the workspace's limits, which needs an administrator's key, or those of a user."""
-    if not user and not request.user.admin:
-        raise Denied("a workspace's own limit needs an administrator's key", code="admin_only")
+    _check_rights(request, user)
     await workspaces.get(gateway.store, ws)
     return await _change(gateway, ws, _account(user), data, change_id(request, idempotency_key))
 
 
-@get(_WORKSPACE + "/ledger", tags=["budgets"], responses=problems(404, 422))
-async def workspace_ledger(
-    gateway: NamedDependency[Gateway], ws: FromPath[str], limit: FromQuery[int] = 100
-) -> list[dict[str, str]]:
-    """The newest ends of holds and changes of limits (at most 1000), newest first."""
-    if not 1 <= limit <= _LEDGER_MAX:
-        raise InvalidInput(f"expected an integer from 1 to {_LEDGER_MAX}", field="limit")
+@get(_WORKSPACE + "/questions", tags=["budgets"], responses=problems(404))
+async def budget_questions(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> list[Question]:
+    """Accounts that have run dry or are frozen, with the turns that wait for them.
+
+    Raising the limit answers one, as does denying it.
+    """
     await workspaces.get(gateway.store, ws)
-    return await read_ledger(gateway.store, ws, limit=limit)
+    return await read_questions(gateway.store, ws)
+
+
+@post(
+    _WORKSPACE + "/deny",
+    status_code=200,
+    tags=["budgets"],
+    responses=problems(404, 422, with_body=True),
+)
+async def deny_budget(
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    data: Annotated[Denial, body({"account": "s:ses_1", "reason": "good enough"})],
+) -> DeniedTurns:
+    """Give no more money: the turns that wait for an account end with what they have."""
+    await workspaces.get(gateway.store, ws)
+    return DeniedTurns(await deny(gateway.store, gateway.bells, ws, data.account, data.reason))
+
+
+@put(_SESSION + "/period", tags=["budgets"], responses=problems(404, 409, with_body=True))
+async def put_session_period(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    sid: FromPath[str],
+    data: Annotated[PeriodChange, body(_DAILY)],
+    idempotency_key: IdempotencyKey = None,
+) -> AccountView:
+    """Let a session's spending count from zero again each day or month, or never."""
+    await sessions.get(gateway.store, ws, sid)
+    return await _set_period(gateway, ws, f"s:{sid}", data, change_id(request, idempotency_key))
+
+
+@put(_WORKSPACE + "/period", tags=["budgets"], responses=problems(403, 404, 409, with_body=True))
+async def put_workspace_period(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    data: Annotated[PeriodChange, body(_DAILY, {"period": "none"})],
+    user: FromQuery[str] = "",
+    idempotency_key: IdempotencyKey = None,
+) -> AccountView:
+    """The same for the workspace, which needs an administrator's key, or for a user."""
+    _check_rights(request, user)
+    await workspaces.get(gateway.store, ws)
+    return await _set_period(gateway, ws, _account(user), data, change_id(request, idempotency_key))
+
+
+@post(_SESSION + "/reset", status_code=200, tags=["budgets"], responses=problems(404, 422))
+async def reset_session_budget(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    sid: FromPath[str],
+    idempotency_key: IdempotencyKey = None,
+) -> AccountView:
+    """Let a session's spending count from zero again, now. What is held stays held."""
+    await sessions.get(gateway.store, ws, sid)
+    return await _reset(gateway, ws, f"s:{sid}", change_id(request, idempotency_key))
+
+
+@post(_WORKSPACE + "/reset", status_code=200, tags=["budgets"], responses=problems(403, 404, 422))
+async def reset_workspace_budget(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    user: FromQuery[str] = "",
+    idempotency_key: IdempotencyKey = None,
+) -> AccountView:
+    """The same for the workspace, which needs an administrator's key, or for a user."""
+    _check_rights(request, user)
+    await workspaces.get(gateway.store, ws)
+    return await _reset(gateway, ws, _account(user), change_id(request, idempotency_key))
+
+
+def _check_rights(request: JsonRequest, user: str) -> None:
+    """The workspace's own account is set up for its tenants; those of users are theirs."""
+    if not user and not request.user.admin:
+        raise Denied("a workspace's own budget needs an administrator's key", code="admin_only")
 
 
 def _account(user: str) -> str:
@@ -98,17 +175,31 @@ def _account(user: str) -> str:
 async def _change(
     gateway: Gateway, ws: str, account: str, data: LimitChange, change: str
 ) -> AccountView:
-    limit = data.limit_microusd
-    return await change_limit(
+    view = await change_limit(gateway.store, ws, account, data, change_id=change)
+    if view.waiting:
+        await give(gateway.store, gateway.bells, ws, account)
+    return view
+
+
+async def _set_period(
+    gateway: Gateway, ws: str, account: str, data: PeriodChange, change: str
+) -> AccountView:
+    await change_period(
         gateway.store,
         ws,
         account,
-        limit_microusd=None if limit is UNSET else limit,
-        unlimited=limit is None,
-        per_action_microusd=data.per_action_microusd,
-        warn_percent=data.warn_percent,
+        data.period,
+        time_zone=data.time_zone,
+        resets_ms=data.resets_ms,
         change_id=change,
     )
+    return (await read_accounts(gateway.store, ws, [account]))[0]
+
+
+async def _reset(gateway: Gateway, ws: str, account: str, change: str) -> AccountView:
+    if await reset_now(gateway.store, ws, account, change_id=change):
+        await give(gateway.store, gateway.bells, ws, account)
+    return (await read_accounts(gateway.store, ws, [account]))[0]
 
 
 HANDLERS: list[ControllerRouterHandler] = [
@@ -116,5 +207,10 @@ HANDLERS: list[ControllerRouterHandler] = [
     patch_session_budget,
     workspace_budget,
     patch_workspace_budget,
-    workspace_ledger,
+    budget_questions,
+    deny_budget,
+    put_session_period,
+    put_workspace_period,
+    reset_session_budget,
+    reset_workspace_budget,
 ]

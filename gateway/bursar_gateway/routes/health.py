@@ -7,8 +7,9 @@ from litestar.types import ControllerRouterHandler
 from bursar import __version__
 from bursar.errors import StoreUnavailable
 from bursar.registry import list_workers
+from bursar.store.durability import examine
 from bursar.store.opening import SCHEMA_VERSION
-from bursar_gateway.bodies import Health, Readiness
+from bursar_gateway.bodies import DurabilityState, Health, Readiness
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import OPEN, problems
 
@@ -23,7 +24,11 @@ async def healthz() -> Health:
 
 @get("/readyz", security=OPEN, tags=["health"], responses=problems(503, with_key=False))
 async def readyz(gateway: NamedDependency[Gateway]) -> Readiness:
-    """The store answers, so inputs are accepted; how many workers live to run them."""
+    """The store answers, so inputs are accepted; how many workers live to run them.
+
+    Also the durability profile, and what the servers do not fulfil of it now: that may change
+    with a failover.
+    """
     workers = await list_workers(gateway.store)
     info = await gateway.store.redis.call("INFO", "server")
     try:
@@ -31,6 +36,7 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Readiness:
         queue_ok = True
     except StoreUnavailable:
         queue_ok = False
+    durability = await examine(gateway.store.redis, gateway.settings)
     return Readiness(
         status="ready",
         store="ok",
@@ -41,6 +47,11 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Readiness:
             "redis": str(info.get("redis_version", "")),
             "schema": str(SCHEMA_VERSION),
         },
+        durability=DurabilityState(
+            profile=gateway.settings.durability,
+            matches=not durability.mismatches,
+            mismatches=[str(mismatch) for mismatch in durability.mismatches],
+        ),
     )
 
 

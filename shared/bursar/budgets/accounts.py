@@ -11,17 +11,37 @@ import msgspec
 from bursar.errors import InvalidInput, NotFound
 from bursar.ids import new_id
 from bursar.money import MAX_LIMIT_MICROUSD, usd
-from bursar.store.codec import text
-from bursar.store.scripts.budgets import set_limit
+from bursar.store.codec import text, unlimited_or
+from bursar.store.scripts.accounts import LimitWish, set_limit
 from bursar.store.store import Store
 
-__all__ = ["AccountView", "change_limit", "check_limit", "read_accounts", "read_ledger", "usd"]
+__all__ = [
+    "AccountView",
+    "LimitChange",
+    "change_limit",
+    "check_limit",
+    "check_tokens",
+    "check_warn_percent",
+    "read_accounts",
+    "usd",
+]
 
-_FIELDS = ("limit", "posted", "pending", "overrun", "floor", "warn_percent", "per_action")
+_MAX_TOKENS = 10**14
+_FIELDS = (
+    "limit", "posted", "pending", "overrun", "warn_percent", "per_action", "kept", "frozen",
+    "token_limit", "tokens_posted", "tokens_pending", "per_turn", "waiting", "asked_ms", "period",
+    "time_zone", "resets_ms",
+)  # fmt: skip
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """A budget. ``limit_microusd`` and ``available_microusd`` are None when it is unlimited."""
+    """A budget. Limits are None where there is none, and so is what is available then.
+
+    ``available_microusd`` leaves out what is kept back for a closing answer. ``frozen``: it was
+    overdrawn, and pays nothing until somebody acknowledges that. ``waiting`` turns wait for money
+    of it, and since ``asked_ms`` people are asked for more. At ``resets_ms``, if it has a period,
+    what was spent counts from zero again.
+    """
 
     account: str
     limit_microusd: int | None
@@ -31,6 +51,17 @@ class AccountView(msgspec.Struct, frozen=True):
     overrun_microusd: int
     warn_percent: int
     per_action_microusd: int | None = None
+    per_turn_microusd: int | None = None
+    kept_microusd: int = 0
+    frozen: bool = False
+    token_limit: int | None = None
+    tokens_posted: int = 0
+    tokens_pending: int = 0
+    waiting: int = 0
+    asked_ms: int | None = None
+    period: str = "none"
+    time_zone: str = ""
+    resets_ms: int | None = None
 
 
 async def read_accounts(store: Store, workspace: str, names: Sequence[str]) -> list[AccountView]:
@@ -43,19 +74,34 @@ async def read_accounts(store: Store, workspace: str, names: Sequence[str]) -> l
 def _view(name: str, values: Sequence[Any]) -> AccountView:
     if values[0] is None:
         raise NotFound(f"no account {name!r} in this workspace", code="account_not_found")
-    limit_text, per_action = text(values[0]), text(values[6])
-    posted, pending, overrun, _floor, warn = (int(value or 0) for value in values[1:6])
-    limit = None if limit_text == "unlimited" else int(limit_text)
+    found = dict(zip(_FIELDS, map(text, values), strict=True))
+    limit = _limit(found["limit"])
+    posted, pending, kept = (int(found[field] or 0) for field in ("posted", "pending", "kept"))
     return AccountView(
         account=name,
         limit_microusd=limit,
         posted_microusd=posted,
         pending_microusd=pending,
-        available_microusd=None if limit is None else max(0, limit - posted - pending),
-        overrun_microusd=overrun,
-        warn_percent=warn,
-        per_action_microusd=int(per_action) if per_action else None,
+        available_microusd=None if limit is None else max(0, limit - kept - posted - pending),
+        overrun_microusd=int(found["overrun"] or 0),
+        warn_percent=int(found["warn_percent"] or 0),
+        per_action_microusd=_limit(found["per_action"]),
+        per_turn_microusd=_limit(found["per_turn"]),
+        kept_microusd=kept,
+        frozen=found["frozen"] == "1",
+        token_limit=_limit(found["token_limit"]),
+        tokens_posted=int(found["tokens_posted"] or 0),
+        tokens_pending=int(found["tokens_pending"] or 0),
+        waiting=int(found["waiting"] or 0),
+        asked_ms=_limit(found["asked_ms"]),
+        period=found["period"] or "none",
+        time_zone=found["time_zone"],
+        resets_ms=_limit(found["resets_ms"]) or None,
     )
+
+
+def _limit(value: str) -> int | None:
+    return None if value in {"", "unlimited"} else int(value)
 
 
 def check_limit(amount: int, field: str) -> int:
@@ -67,52 +113,78 @@ def check_limit(amount: int, field: str) -> int:
     return amount
 
 
-async def change_limit(
-    store: Store,
-    workspace: str,
-    account: str,
-    *,
-    limit_microusd: int | None = None,
-    unlimited: bool = False,
-    per_action_microusd: int | None = None,
-    warn_percent: int | None = None,
-    change_id: str = "",
-) -> AccountView:
-    """Change what is given and leave the rest; every change is a ledger entry with an id.
+def check_tokens(tokens: int, field: str) -> int:
+    if isinstance(tokens, bool) or not 0 < tokens <= _MAX_TOKENS:
+        raise InvalidInput(f"expected an integer from 1 to {_MAX_TOKENS} tokens", field=field)
+    return tokens
 
-    Args:
-        unlimited: lift the limit; only for the workspace and for users, never for a session.
+
+def check_warn_percent(percent: int) -> int:
+    if isinstance(percent, bool) or not 0 <= percent <= 100:
+        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
+    return percent
+
+
+class LimitChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays. A null lifts a limit: that of a session's money is always finite.
+
+    ``acknowledge`` lets an account go on that was frozen because it was overdrawn.
+    """
+
+    limit_microusd: int | msgspec.UnsetType | None = msgspec.UNSET
+    token_limit: int | msgspec.UnsetType | None = msgspec.UNSET
+    per_action_microusd: int | msgspec.UnsetType = msgspec.UNSET
+    per_turn_microusd: int | msgspec.UnsetType | None = msgspec.UNSET
+    warn_percent: int | msgspec.UnsetType = msgspec.UNSET
+    acknowledge: bool = False
+
+    def wish(self, account: str) -> LimitWish:
+        """The change in the form of the script.
+
+        Raises:
+            InvalidInput: a value is out of range, or not one that this account has.
+
+        """
+        own = account.startswith("s:")
+        if self.limit_microusd is None and own:
+            raise InvalidInput("a session's limit is always finite", field="limit_microusd")
+        for field in ("per_action_microusd", "per_turn_microusd"):
+            if getattr(self, field) is not msgspec.UNSET and not own:
+                raise InvalidInput("only sessions have this limit", field=field)
+        if self == LimitChange():
+            raise InvalidInput("expected at least one of its fields", field="body")
+        for field in ("limit_microusd", "per_action_microusd", "per_turn_microusd"):
+            amount = getattr(self, field)
+            if amount is not msgspec.UNSET and amount is not None:
+                check_limit(amount, field)
+        tokens, percent, per_turn = self.token_limit, self.warn_percent, self.per_turn_microusd
+        if isinstance(tokens, int):
+            check_tokens(tokens, "token_limit")
+        return LimitWish(
+            limit="" if self.limit_microusd is msgspec.UNSET else unlimited_or(self.limit_microusd),
+            token_limit="" if tokens is msgspec.UNSET else unlimited_or(tokens),
+            per_action=_given(self.per_action_microusd),
+            per_turn="none" if per_turn is None else _given(per_turn),
+            warn_percent="" if percent is msgspec.UNSET else str(check_warn_percent(percent)),
+            acknowledge=self.acknowledge,
+        )
+
+
+def _given(amount: int | msgspec.UnsetType) -> str:
+    return "" if amount is msgspec.UNSET else str(amount)
+
+
+async def change_limit(
+    store: Store, workspace: str, account: str, change: LimitChange, *, change_id: str = ""
+) -> AccountView:
+    """Change limits; every change is a ledger entry with an id. Turns that wait are not woken.
+
+    Raises:
+        Conflict: ``change_id`` was used for another change.
+        InvalidInput: names the field.
+        NotFound: no such account.
 
     """
-    if unlimited and account.startswith("s:"):
-        raise InvalidInput("a session's limit is always finite", field="limit_microusd")
-    if per_action_microusd is not None and not account.startswith("s:"):
-        raise InvalidInput("only sessions have a limit per action", field="per_action_microusd")
-    if warn_percent is not None and not 0 <= warn_percent <= 100:
-        raise InvalidInput("expected an integer from 0 to 100", field="warn_percent")
-    limit = "unlimited" if unlimited else ""
-    if limit_microusd is not None:
-        limit = str(check_limit(limit_microusd, "limit_microusd"))
-    per_action = ""
-    if per_action_microusd is not None:
-        per_action = str(check_limit(per_action_microusd, "per_action_microusd"))
-    await set_limit(
-        store,
-        workspace,
-        account,
-        change_id=change_id or new_id("lim"),
-        limit=limit,
-        per_action=per_action,
-        warn_percent="" if warn_percent is None else str(warn_percent),
-    )
+    wish = change.wish(account)
+    await set_limit(store, workspace, account, wish, change_id=change_id or new_id("lim"))
     return (await read_accounts(store, workspace, [account]))[0]
-
-
-async def read_ledger(store: Store, workspace: str, *, limit: int = 100) -> list[dict[str, str]]:
-    """The newest ledger entries, newest first; each has its stream id as ``entry``."""
-    ws = store.workspace(workspace)
-    entries = await store.redis.call("XREVRANGE", ws.ledger, "+", "-", "COUNT", limit)
-    return [
-        {"entry": text(entry_id)} | {text(field): text(value) for field, value in fields.items()}
-        for entry_id, fields in entries
-    ]

@@ -12,7 +12,7 @@ from bursar.budgets.quotes import Quote
 from bursar.messages import AssistantMessage, Message, ToolMessage, Usage
 from bursar.models import ModelRequest
 
-__all__ = ["fit_output_tokens", "input_bound_tokens"]
+__all__ = ["fit_output_tokens", "fit_tokens", "input_bound_tokens"]
 
 # What providers put around our text and count: roles and markers, and for tools a hidden prompt
 # (Anthropic documents some 300 to 800 tokens of it).
@@ -57,6 +57,12 @@ def fit_output_tokens(
     if available_microusd is None:
         return wanted
     fitting = min(wanted, quote.affordable_output_tokens(available_microusd, input_bound))
+    return fitting if fitting >= min(floor, wanted) else 0
+
+
+def fit_tokens(available: int, input_bound: int, wanted: int, floor: int) -> int:
+    """The same for an account that is short of tokens instead of money."""
+    fitting = min(wanted, available - input_bound)
     return fitting if fitting >= min(floor, wanted) else 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
-from bursar.cli import budget, keys, processes, sessions, talk, workspaces
+from bursar.cli import audit, budget, keys, ledger, processes, sessions, talk, workspaces
 from bursar.cli.options import Connection
 from bursar.errors import (
     BursarError,
@@ -37,6 +37,7 @@ app = typer.Typer(
 for name, group in (
     ("sessions", sessions.app),
     ("budget", budget.app),
+    ("audit", audit.app),
     ("keys", keys.app),
     ("workspaces", workspaces.app),
 ):
@@ -50,6 +51,8 @@ for command in (
     talk.chat,
 ):
     app.command()(command)
+for of_budget in (ledger.top, ledger.export, ledger.checkpoint):
+    budget.app.command()(of_budget)
 
 
 def _print_version(wanted: bool) -> None:

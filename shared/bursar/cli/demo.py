@@ -13,8 +13,9 @@ from pathlib import Path
 import bursar
 from bursar.cli.live import LiveView, follow, report_failure
 from bursar.cli.output import bar, console, print_fields, tokens
+from bursar.cli.purse import SMALL_MICROUSD, follow_until_paid
 from bursar.cli.supervisor import Installation
-from bursar.client import Client, SessionView, TurnResult
+from bursar.client import Client, SessionView, TurnResult, TurnStream
 from bursar.errors import InvalidInput
 from bursar.money import usd
 
@@ -40,8 +41,11 @@ class _Place:
         return self.folder / _REPORT
 
 
-def run_demo(folder: Path | None, *, keep: bool) -> int:
+def run_demo(folder: Path | None, *, keep: bool, purse: bool = False) -> int:
     """Run the demo; returns the exit status.
+
+    Args:
+        purse: let the money run out on the way.
 
     Raises:
         InvalidInput: the folder is missing, or holds no text.
@@ -66,7 +70,17 @@ def run_demo(folder: Path | None, *, keep: bool) -> int:
             names = _worker_names(installation)
             with installation.client(_WORKSPACE) as client:
                 view = LiveView()
-                session, result = _read(client, place, view)
+                client.create_workspace(
+                    _WORKSPACE, limit_microusd=SMALL_MICROUSD if purse else _LIMIT_MICROUSD
+                )
+                session, stream = _start(client, place)
+                if purse:
+                    result = follow_until_paid(
+                        client, stream, view, workspace=_WORKSPACE, key=installation.key
+                    )
+                else:
+                    result = follow(client, stream, view)
+                session = client.get_session(session.id)
                 out.print()
                 _print_summary(
                     client, session, result, seconds=time.monotonic() - started_s,
@@ -80,13 +94,11 @@ def run_demo(folder: Path | None, *, keep: bool) -> int:
     return 0
 
 
-def _read(client: Client, place: _Place, view: LiveView) -> tuple[SessionView, TurnResult]:
-    client.create_workspace(_WORKSPACE, limit_microusd=_LIMIT_MICROUSD)
+def _start(client: Client, place: _Place) -> tuple[SessionView, TurnStream]:
     session = client.create_session(
         "reader", user="demo", workspace_path=place.folder.name, limit_microusd=_LIMIT_MICROUSD
     )
-    result = follow(client, client.stream(session, _REQUEST), view)
-    return client.get_session(session), result
+    return session, client.stream(session, _REQUEST)
 
 
 def _print_summary(

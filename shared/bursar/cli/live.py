@@ -25,6 +25,8 @@ _SIGNS = {
     "step.abandoned": "↻",
     "budget.warning": "!",
     "budget.exhausted": "!",
+    "budget.overrun": "!",
+    "budget.raised": "+",
 }
 
 
@@ -52,7 +54,7 @@ class LiveView:
                 self._line(f"✗ {data.get('name')}: {_short(data.get('output'))}", style="red")
             case "tool.finished":
                 self._line(f"← {data.get('name')}: {_short(data.get('output'))}")
-            case "turn.waiting" | "step.abandoned" | "budget.warning" | "budget.exhausted":
+            case kind if kind in _SIGNS:
                 self._line(f"{_SIGNS[event.kind]} {_notice(event)}", style="yellow")
             case "gap" | "reset":
                 self._line("! some of what happened is not shown here", style="yellow")
@@ -87,14 +89,31 @@ def _short(value: Any) -> str:
 
 
 def _notice(event: "ClientEvent") -> str:
-    reason = event.data.get("detail") or event.data.get("reason") or event.data.get("account") or ""
+    data = event.data
+    if event.kind == "turn.waiting" and data.get("reason") == "budget":
+        return f"waiting for money: {_shortage(data)}"
+    reason = data.get("detail") or data.get("reason") or data.get("account") or ""
     what = {
         "turn.waiting": "waiting",
         "step.abandoned": "this answer does not count, it comes again",
         "budget.warning": "the budget is nearly used up",
         "budget.exhausted": "the budget is used up",
+        "budget.overrun": "more was spent than the budget allows, it is frozen",
+        "budget.raised": "the budget was raised",
     }[event.kind]
     return f"{what}: {reason}" if reason else what
+
+
+def _shortage(data: dict[str, Any]) -> str:
+    """What an account has, and what the turn would need of it."""
+    if data.get("unit") == "tokens":
+        left, needed = (
+            f"{data.get(f'{name}_tokens')} tokens" for name in ("available", "requested")
+        )
+    else:
+        left, needed = (usd(int(data[f"{name}_microusd"])) for name in ("available", "requested"))
+    held = ", others hold the rest" if data.get("kind") == "contended" else ""
+    return f"{data.get('account')} has {left} left{held}; the next call needs up to {needed}"
 
 
 def follow(client: "Client", stream: "TurnStream", view: LiveView) -> "TurnResult":

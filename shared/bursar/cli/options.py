@@ -1,16 +1,32 @@
 """Options that many commands share, and the client that they lead to."""
 
+import re
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from bursar.errors import InvalidInput
 from bursar.money import microusd_from_usd
 
 if TYPE_CHECKING:
     from bursar.client import Client
 
-__all__ = ["AsJson", "Connection", "Workspace", "connect", "microusd_of"]
+__all__ = [
+    "AsJson",
+    "Connection",
+    "Workspace",
+    "connect",
+    "count_of",
+    "microusd_of",
+    "moment_ms_of",
+]
+
+_SPAN = re.compile(r"(\d{1,6})(min|h|d)")
+_UNITS_S = {"min": 60, "h": 3600, "d": 86_400}
 
 Workspace = Annotated[
     str,
@@ -25,14 +41,52 @@ class Connection:
     api_key: str
 
 
-def connect(ctx: typer.Context, workspace: str = "default") -> "Client":
+def connect(ctx: typer.Context, workspace: str = "default", *, timeout_s: float = 30.0) -> "Client":
     """Make the client that the command line and the environment ask for."""
     from bursar.client import Client
 
     connection = ctx.ensure_object(Connection)
-    return Client(connection.url, connection.api_key, workspace=workspace)
+    return Client(connection.url, connection.api_key, workspace=workspace, timeout_s=timeout_s)
 
 
 def microusd_of(usd: str | None, option: str) -> int | None:
     """Read an option in dollars; None stays None."""
     return None if usd is None else microusd_from_usd(usd.removeprefix("$"), field=option)
+
+
+def count_of(number: str | None, option: str) -> int | None:
+    """Read an option that is a number of things; None stays None."""
+    if number is not None and not number.isdecimal():
+        raise InvalidInput("expected a whole number, such as 200000", field=option)
+    return None if number is None else int(number)
+
+
+def moment_ms_of(moment: str | None, option: str, *, time_zone: str | None = None) -> int | None:
+    """Read an option that is a moment; None stays None.
+
+    It may be a span that has passed (``90min``, ``24h``, ``7d``) by this machine's clock, or a date
+    with or without a time, which is meant as in ``time_zone``, or here, unless it says otherwise.
+    """
+    if moment is None:
+        return None
+    if span := _SPAN.fullmatch(moment):
+        return int((time.time() - int(span[1]) * _UNITS_S[span[2]]) * 1000)
+    try:
+        found = datetime.fromisoformat(moment)
+    except ValueError:
+        raise InvalidInput(
+            "expected a moment, such as 24h, 7d, 2026-03-01 or 2026-03-01T12:00+01:00",
+            field=option,
+        ) from None
+    if found.tzinfo is None and time_zone is not None:
+        found = found.replace(tzinfo=_zone(time_zone))
+    return int(found.timestamp() * 1000)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidInput(
+            "expected the name of a time zone, such as Europe/Berlin", field="--time-zone"
+        ) from None

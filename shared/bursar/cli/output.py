@@ -1,28 +1,36 @@
 """What commands print: tables and fields for people, JSON for scripts."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from bursar.money import usd
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
     from bursar.client import AccountView
 
 __all__ = [
     "ago",
+    "ahead",
     "bar",
     "budget_cells",
     "clean",
     "console",
+    "fitting_table",
+    "make_table",
     "print_fields",
     "print_json",
     "print_table",
     "tokens",
+    "watch",
 ]
+
+T = TypeVar("T")
 
 _BAR_CELLS = 10
 _PLAIN_WIDTH = 200
@@ -51,12 +59,19 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print rows under headings; headings that end in ``>`` align to the right."""
+    """Print rows under headings."""
+    console().print(make_table(columns, rows, empty=empty))
+
+
+def make_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str
+) -> "Table | Text":
+    """Rows under headings; headings that end in ``>`` align to the right."""
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
-        console().print(empty, style="dim")
-        return
+        return Text(empty, style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         # The first column is what one copies into the next command: it is never cut.
@@ -65,7 +80,35 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
         table.add_column(column.rstrip(">"), justify=justify, no_wrap=True, min_width=whole)
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    return table
+
+
+def watch(
+    read: Callable[[], T],
+    draw: Callable[[T], "RenderableType"],
+    *,
+    every_s: float,
+    as_json: bool,
+) -> NoReturn:
+    """Show something again and again until Ctrl-C, on a terminal in its old place.
+
+    As JSON, or in a pipe, each look comes after the one before.
+    """
+    from rich.live import Live
+
+    out = console()
+    if as_json or not out.is_terminal:
+        while True:
+            seen = read()
+            if as_json:
+                print_json(seen)
+            else:
+                out.print(draw(seen))
+            time.sleep(every_s)
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            live.update(draw(read()), refresh=True)
+            time.sleep(every_s)
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
@@ -90,15 +133,45 @@ def ago(at_ms: int) -> str:
     return f"{seconds} s ago" if seconds > 1 else "just now"
 
 
+def ahead(at_ms: int) -> str:
+    """How far off a time of Redis's clock is, seen by ours."""
+    seconds = int(at_ms / 1000 - time.time())
+    for unit_s, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"in {seconds // unit_s} {unit}"
+    return f"in {seconds} s" if seconds > 0 else "now"
+
+
 def tokens(count: int) -> str:
     return f"{count:,}"
 
 
-def bar(used: int, limit: int, warn_percent: int) -> str:
+def fitting_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "RenderableType":
+    """Rows under headings if they fit into the terminal, else a block for each, cut nowhere."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    plain = [[Text.from_markup(cell).plain for cell in row] for row in [columns, *rows]]
+    width = sum(max(map(len, column)) for column in zip(*plain, strict=True)) + 2 * len(columns) - 2
+    if width <= console().width:
+        return make_table(columns, rows, empty="")
+    names = [column.rstrip(">") for column in columns]
+    blocks: list[RenderableType] = []
+    for name, *cells in rows:
+        told = zip(names[1:], cells, strict=True)
+        facts = "  ".join(f"[dim]{what}[/] {cell}" for what, cell in told if cell)
+        blocks += [Text(name, style="bold"), Padding(facts, (0, 0, 0, 2))]
+    return Group(*blocks)
+
+
+def bar(used: int, limit: int, warn_percent: int, *, colour: str = "") -> str:
     """How much of a limit is used, as rich markup; yellow from the warn level, red when full."""
     percent = used * 100 // limit if limit else 100
     full = min(_BAR_CELLS, max(percent * _BAR_CELLS // 100, 1 if used else 0))
-    colour = "red" if percent >= 100 else "yellow" if percent >= warn_percent else "green"
+    colour = colour or (
+        "red" if percent >= 100 else "yellow" if percent >= warn_percent else "green"
+    )
     share = "<1" if used and percent == 0 else str(percent)
     return f"[{colour}]{'█' * full}[/][dim]{'░' * (_BAR_CELLS - full)}[/] {share:>4} %"
 

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -63,6 +63,10 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the demo's Redis data and logs.")
     ] = False,
+    scene: Annotated[
+        Literal["report", "purse"],
+        typer.Option(help="purse: the money runs out on the way, and is raised."),
+    ] = "report",
 ) -> None:
     """Watch an agent read a folder and write a report, on a whole installation of its own.
 
@@ -72,7 +76,7 @@ def demo(
     """
     from bursar.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(folder, keep=keep))
+    raise typer.Exit(run_demo(folder, keep=keep, purse=scene == "purse"))
 
 
 def gateway(

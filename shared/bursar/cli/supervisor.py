@@ -228,6 +228,9 @@ class Installation:
             "BURSAR_HOST": "127.0.0.1",
             "BURSAR_PORT": str(self._port),
         }
+        if self.server is not None:
+            # Ours is for development, whatever the environment asks of another one.
+            settings["BURSAR_DURABILITY"] = "dev"
         return Child(
             name,
             [sys.executable, "-m", module],

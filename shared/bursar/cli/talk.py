@@ -1,11 +1,12 @@
 """``bursar run`` and ``bursar chat``: talk to an agent."""
 
 import sys
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bursar.cli.options import AsJson, Workspace, connect, microusd_of
+from bursar.cli.options import AsJson, Workspace, connect, count_of, microusd_of
 from bursar.cli.output import console
 from bursar.errors import InvalidInput
 
@@ -23,6 +24,12 @@ Path = Annotated[
     str | None, typer.Option(help="The session's folder below the workers' files root.")
 ]
 LimitUsd = Annotated[str | None, typer.Option(help="The new session's budget in dollars.")]
+PerTurnUsd = Annotated[
+    str | None, typer.Option(help="What one turn of the new session may cost, in dollars.")
+]
+TokenLimit = Annotated[
+    str | None, typer.Option(help="So many tokens may the new session use in all.")
+]
 
 
 def run(
@@ -36,6 +43,8 @@ def run(
     session: Session = None,
     path: Path = None,
     limit_usd: LimitUsd = None,
+    per_turn_usd: PerTurnUsd = None,
+    token_limit: TokenLimit = None,
     if_busy: Annotated[
         Literal["enqueue", "reject", "interrupt", "inject"] | None,
         typer.Option(
@@ -53,10 +62,11 @@ def run(
     """
     from bursar.cli import live
 
+    wish = _Wish(user, path, limit_usd, per_turn_usd, token_limit)
     if text == "-":
         text = sys.stdin.read()
     with connect(ctx, workspace) as client:
-        opened = _open(client, agent, user=user, session=session, path=path, limit_usd=limit_usd)
+        opened = _open(client, agent, session, wish)
         stream = client.stream(opened, text, if_busy=if_busy)
         if as_json:
             for event in stream:
@@ -78,6 +88,8 @@ def chat(
     session: Session = None,
     path: Path = None,
     limit_usd: LimitUsd = None,
+    per_turn_usd: PerTurnUsd = None,
+    token_limit: TokenLimit = None,
 ) -> None:
     """Talk to an agent: Ctrl-C cancels the running turn, Ctrl-D leaves.
 
@@ -85,8 +97,9 @@ def chat(
     """
     from bursar.cli import live
 
+    wish = _Wish(user, path, limit_usd, per_turn_usd, token_limit)
     with connect(ctx, workspace) as client:
-        opened = _open(client, agent, user=user, session=session, path=path, limit_usd=limit_usd)
+        opened = _open(client, agent, session, wish)
         console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
         view = live.LiveView()
         while (text := _ask()) is not None:
@@ -112,20 +125,30 @@ def _ask() -> str | None:
         return ""
 
 
-def _open(
-    client: "Client",
-    agent: str,
-    *,
-    user: str | None,
-    session: str | None,
-    path: str | None,
-    limit_usd: str | None,
-) -> "SessionView":
+@dataclass(frozen=True)
+class _Wish:
+    """What a new session should be like, as the command line says it."""
+
+    user: str | None
+    path: str | None
+    limit_usd: str | None
+    per_turn_usd: str | None
+    token_limit: str | None
+
+
+def _open(client: "Client", agent: str, session: str | None, wish: _Wish) -> "SessionView":
     if session is None:
-        limit = microusd_of(limit_usd, "--limit-usd")
-        return client.create_session(agent, user=user, workspace_path=path, limit_microusd=limit)
-    for option, value in (("--user", user), ("--path", path), ("--limit-usd", limit_usd)):
-        if value is not None:
+        return client.create_session(
+            agent,
+            user=wish.user,
+            workspace_path=wish.path,
+            limit_microusd=microusd_of(wish.limit_usd, "--limit-usd"),
+            per_turn_microusd=microusd_of(wish.per_turn_usd, "--per-turn-usd"),
+            token_limit=count_of(wish.token_limit, "--token-limit"),
+        )
+    for field in fields(wish):
+        if getattr(wish, field.name) is not None:
+            option = f"--{field.name.replace('_', '-')}"
             raise InvalidInput("only for a new session", field=option)
     found = client.get_session(session)
     if found.agent != agent:

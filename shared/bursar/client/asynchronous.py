@@ -195,7 +195,17 @@ class AsyncClient:
     set_session_budget = _sends(Routes.set_session_budget)
     get_budget = _sends(Routes.get_budget)
     set_budget = _sends(Routes.set_budget)
+    set_session_period = _sends(Routes.set_session_period)
+    set_budget_period = _sends(Routes.set_budget_period)
+    reset_session_budget = _sends(Routes.reset_session_budget)
+    reset_budget = _sends(Routes.reset_budget)
+    list_budget_questions = _sends(Routes.list_budget_questions)
+    deny_budget = _sends(Routes.deny_budget)
     get_ledger = _sends(Routes.get_ledger)
+    get_spending = _sends(Routes.get_spending)
+    audit_budget = _sends(Routes.audit_budget)
+    checkpoint_ledger = _sends(Routes.checkpoint_ledger)
+    trim_ledger = _sends(Routes.trim_ledger)
 
 
 class _Stream(Generic[F]):

@@ -9,17 +9,16 @@ from types import NoneType
 from typing import Any
 from urllib.parse import quote
 
+from bursar.client.budget_routes import BudgetRoutes
 from bursar.client.calls import Call
+from bursar.client.places import given, id_of
 from bursar.client.views import (
     AcceptedTurn,
-    AccountView,
     AddedMessage,
     AgentView,
     ApiKeyView,
-    LimitChange,
     NewApiKey,
     Readiness,
-    SessionBudget,
     SessionPage,
     SessionView,
     TurnResult,
@@ -33,22 +32,8 @@ from bursar.messages import Message
 __all__ = ["Routes"]
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _id(thing: str | SessionView | TurnView) -> str:
-    return quote(thing if isinstance(thing, str) else thing.id, safe="")
-
-
-class Routes:
+class Routes(BudgetRoutes):
     """Builds the requests about one workspace, and those about the whole installation."""
-
-    def __init__(self, workspace: str) -> None:
-        self.workspace = workspace
-
-    def _in_workspace(self, path: str = "", workspace: str = "") -> str:
-        return f"/v1/workspaces/{quote(workspace or self.workspace, safe='')}{path}"
 
     # -- the installation
 
@@ -89,7 +74,7 @@ class Routes:
         max_queued: int | None = None,
     ) -> Call[WorkspaceView]:
         """Create a workspace. Without a limit its budget is recorded and never refused."""
-        body = {"id": workspace} | _given(
+        body = {"id": workspace} | given(
             limit_microusd=limit_microusd,
             warn_percent=warn_percent,
             max_running=max_running,
@@ -112,7 +97,7 @@ class Routes:
 
     def kill_workspace(self, *, reason: str | None = None) -> Call[WorkspaceView]:
         """Take no inputs, start nothing, and cancel every open turn."""
-        path, body = self._in_workspace("/kill"), _given(reason=reason)
+        path, body = self._in_workspace("/kill"), given(reason=reason)
         return Call(method="POST", path=path, kind=WorkspaceView, body=body)
 
     def revive_workspace(self) -> Call[WorkspaceView]:
@@ -143,9 +128,11 @@ class Routes:
         limit_microusd: int | None = None,
         per_action_microusd: int | None = None,
         warn_percent: int | None = None,
+        token_limit: int | None = None,
+        per_turn_microusd: int | None = None,
     ) -> Call[SessionView]:
         """Open a session. Safe to repeat: the client sends an Idempotency-Key of its own."""
-        body = {"agent": agent} | _given(
+        body = {"agent": agent} | given(
             user=user,
             id=id,
             model=model,
@@ -159,6 +146,8 @@ class Routes:
             limit_microusd=limit_microusd,
             per_action_microusd=per_action_microusd,
             warn_percent=warn_percent,
+            token_limit=token_limit,
+            per_turn_microusd=per_turn_microusd,
         )
         path = self._in_workspace("/sessions")
         return Call(method="POST", path=path, kind=SessionView, body=body, key=new_id("idm"))
@@ -173,7 +162,7 @@ class Routes:
         limit: int | None = None,
     ) -> Call[SessionPage]:
         """One page of sessions by activity, newest first."""
-        params = _given(
+        params = given(
             user=user, state=state, workspace_path=workspace_path, cursor=cursor, limit=limit
         )
         path = self._in_workspace("/sessions")
@@ -191,7 +180,7 @@ class Routes:
         custom: dict[str, Any] | None = None,
     ) -> Call[SessionView]:
         """Change what is given and leave the rest."""
-        body = _given(title=title, tags=tags, custom=custom)
+        body = given(title=title, tags=tags, custom=custom)
         return Call(method="PATCH", path=self._of(session), kind=SessionView, body=body)
 
     def delete_session(self, session: str | SessionView) -> Call[None]:
@@ -218,9 +207,6 @@ class Routes:
         path, body = self._of(session, "/messages"), {"role": role, "text": text}
         return Call(method="POST", path=path, kind=AddedMessage, body=body, key=new_id("idm"))
 
-    def _of(self, session: str | SessionView, path: str = "") -> str:
-        return self._in_workspace(f"/sessions/{_id(session)}{path}")
-
     # -- turns
 
     def start_turn(
@@ -238,61 +224,25 @@ class Routes:
                 beside a turn that is under way.
 
         """
-        body = {"input": text} | _given(custom=custom, if_busy=if_busy)
+        body = {"input": text} | given(custom=custom, if_busy=if_busy)
         path = self._of(session, "/turns")
         return Call(method="POST", path=path, kind=AcceptedTurn, body=body, key=new_id("idm"))
 
     def get_turn(self, turn: str | TurnView) -> Call[TurnView]:
-        return Call(method="GET", path=self._in_workspace(f"/turns/{_id(turn)}"), kind=TurnView)
+        return Call(method="GET", path=self._in_workspace(f"/turns/{id_of(turn)}"), kind=TurnView)
 
     def get_result(self, turn: str | TurnView) -> Call[TurnResult]:
         """Read a turn that has ended."""
-        return Call(method="GET", path=self._in_workspace(f"/turns/{_id(turn)}"), kind=TurnResult)
+        return Call(method="GET", path=self._in_workspace(f"/turns/{id_of(turn)}"), kind=TurnResult)
 
     def cancel_turn(self, turn: str | TurnView, *, reason: str | None = None) -> Call[TurnView]:
         """Ask for a turn to be cancelled; one that has ended stays as it ended."""
-        path = self._in_workspace(f"/turns/{_id(turn)}/cancel")
-        return Call(method="POST", path=path, kind=TurnView, body=_given(reason=reason))
+        path = self._in_workspace(f"/turns/{id_of(turn)}/cancel")
+        return Call(method="POST", path=path, kind=TurnView, body=given(reason=reason))
 
     def turn_events(self, turn: str) -> Call[None]:
-        path = self._in_workspace(f"/turns/{_id(turn)}/events")
+        path = self._in_workspace(f"/turns/{id_of(turn)}/events")
         return Call(method="GET", path=path, kind=NoneType)
 
     def session_events(self, session: str | SessionView) -> Call[None]:
         return Call(method="GET", path=self._of(session, "/events"), kind=NoneType)
-
-    # -- budgets
-
-    def get_session_budget(self, session: str | SessionView) -> Call[SessionBudget]:
-        """The session's account and all those that its spending counts against."""
-        return Call(method="GET", path=self._of(session, "/budget"), kind=SessionBudget)
-
-    def set_session_budget(
-        self, session: str | SessionView, change: LimitChange
-    ) -> Call[AccountView]:
-        """Change a session's limits; turns that wait for money go on. Safe to repeat."""
-        path = self._of(session, "/budget")
-        return Call(method="PATCH", path=path, kind=AccountView, body=change, key=new_id("idm"))
-
-    def get_budget(self, *, user: str | None = None) -> Call[AccountView]:
-        """The workspace's account, or one of its users'."""
-        path, params = self._in_workspace("/budget"), _given(user=user)
-        return Call(method="GET", path=path, kind=AccountView, params=params)
-
-    def set_budget(self, change: LimitChange, *, user: str | None = None) -> Call[AccountView]:
-        """Change the limits of the workspace, or of one of its users. Safe to repeat."""
-        path, params = self._in_workspace("/budget"), _given(user=user)
-        return Call(
-            method="PATCH",
-            path=path,
-            kind=AccountView,
-            params=params,
-            body=change,
-            key=new_id("idm"),
-        )
-
-    def get_ledger(self, *, limit: int = 100) -> Call[list[dict[str, str]]]:
-        """The newest ends of holds and changes of limits, newest first."""
-        path, params = self._in_workspace("/budget/ledger"), {"limit": limit}
-        kind = list[dict[str, str]]
-        return Call(method="GET", path=path, kind=kind, params=params)

@@ -8,19 +8,19 @@ from typing import Any
 
 import msgspec
 
+from bursar.client.budget_views import AccountView
+
 __all__ = [
     "ENDED",
     "TERMINAL",
     "AcceptedTurn",
-    "AccountView",
     "AddedMessage",
     "AgentView",
     "ApiKeyView",
     "ClientEvent",
-    "LimitChange",
+    "DurabilityState",
     "NewApiKey",
     "Readiness",
-    "SessionBudget",
     "SessionPage",
     "SessionView",
     "TurnResult",
@@ -33,38 +33,6 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "quarantined"})
 """States of a turn that nothing follows."""
 TERMINAL = frozenset(f"turn.{state}" for state in ENDED)
 """Kinds of the event that ends a turn's stream."""
-
-
-class AccountView(msgspec.Struct, frozen=True):
-    """A budget. ``limit_microusd`` and ``available_microusd`` are None when it is unlimited."""
-
-    account: str
-    limit_microusd: int | None
-    posted_microusd: int
-    pending_microusd: int
-    available_microusd: int | None
-    overrun_microusd: int = 0
-    warn_percent: int = 0
-    per_action_microusd: int | None = None
-
-
-class SessionBudget(msgspec.Struct, frozen=True):
-    """A session's own account, and all that its spending counts against, the workspace first."""
-
-    account: AccountView
-    path: list[AccountView]
-
-
-class LimitChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to change of an account; what is left out stays.
-
-    ``limit_microusd=None`` lifts the limit, which only a workspace's and a user's account can have.
-    ``per_action_microusd`` is for sessions only.
-    """
-
-    limit_microusd: int | msgspec.UnsetType | None = msgspec.UNSET
-    per_action_microusd: int | msgspec.UnsetType = msgspec.UNSET
-    warn_percent: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspaceView(msgspec.Struct, frozen=True):
@@ -227,6 +195,14 @@ class NewApiKey(msgspec.Struct, frozen=True):
     token: str
 
 
+class DurabilityState(msgspec.Struct, frozen=True):
+    """A durability profile, and what Redis does not fulfil of it."""
+
+    profile: str
+    matches: bool
+    mismatches: list[str] = []
+
+
 class Readiness(msgspec.Struct, frozen=True):
     """A gateway that accepts inputs. ``workers`` counts the live ones of the installation."""
 
@@ -234,6 +210,7 @@ class Readiness(msgspec.Struct, frozen=True):
     workers: int = 0
     queue: str = ""
     versions: dict[str, str] = {}
+    durability: DurabilityState | None = None
 
 
 class ClientEvent(msgspec.Struct, frozen=True):

@@ -3,7 +3,9 @@
 An action is one of these; a pattern is an action with wildcards:
 
     tool://server/name     a tool; ``local`` is the server of tools written in Python
-    file://notes/a.md      a path, relative to the workspace or absolute (``file:///etc/hosts``)
+    file+write://a.md      read, write or delete a file; the path is relative to the workspace
+                           folder, or absolute outside of it (``file+read:///etc/hosts``)
+    file://a.md            anything else with a file, or a tool that does not say what
     exec://git status      a whole command line
     net://example.org:443  a host and a port
     spawn://researcher     a sub-agent
@@ -13,6 +15,9 @@ and ``**`` as a component of its own may also stand for none. Components are par
 ``exec`` by blanks, in ``net`` by ``.`` and ``:``. A backslash takes a wildcard literally. A bare
 ``write_report`` is short for ``tool://local/write_report``. The whole action has to match, case
 included; only hosts are compared in lower case.
+
+What a pattern permits with files it has to name: ``file+read://**`` lets nothing be written, and
+``file://**`` permits none of the three. For blocking and asking ``file://`` means all of them.
 """
 
 import re
@@ -22,15 +27,16 @@ from typing import Literal
 from bursar.errors import InvalidInput
 from bursar.gate.globs import Glob
 
-__all__ = ["Action", "ActionKind", "Pattern", "escape", "tool_action"]
+__all__ = ["Action", "ActionKind", "Operation", "Pattern", "escape", "tool_action"]
 
 ActionKind = Literal["tool", "file", "exec", "net", "spawn"]
+Operation = Literal["read", "write", "delete"]
 
 MAX_ACTION_CHARS = 32_768
 MAX_PATTERN_CHARS = 1024
 
 _SEPARATORS: dict[str, str] = {"tool": "/", "file": "/", "exec": " ", "net": ".:", "spawn": "/"}
-_KIND = re.compile(r"(tool|file|exec|net|spawn)://(.+)", re.DOTALL)
+_KIND = re.compile(r"(?:(tool|exec|net|spawn)|(file)(?:\+(read|write|delete))?)://(.+)", re.DOTALL)
 _BARE_TOOL = re.compile(r"[A-Za-z0-9_*?-]+")
 _TOOL = re.compile(r"[^/]+/[^/]+")
 _HOST_AND_PORT = re.compile(r"[^/@]+:[0-9*?]+|\*\*")
@@ -45,6 +51,8 @@ class Action:
 
     kind: ActionKind
     path: str
+    operation: Operation | None = None
+    """Of files only; None when it is not known."""
 
     @classmethod
     def parse(cls, text: str) -> "Action":
@@ -55,8 +63,8 @@ class Action:
             )
         if len(text) > MAX_ACTION_CHARS:
             raise InvalidInput(f"expected at most {MAX_ACTION_CHARS} characters", field="action")
-        kind: ActionKind = match[1]  # type: ignore[assignment]  # the regex lists the kinds
-        return cls(kind, _one_form(kind, match[2]))
+        kind: ActionKind = match[1] or match[2]  # type: ignore[assignment]  # the regex lists them
+        return cls(kind, _one_form(kind, match[4]), match[3])  # type: ignore[arg-type]
 
     @property
     def has_parent_step(self) -> bool:
@@ -70,7 +78,8 @@ class Action:
         return self.kind == "exec" and _SHELL.search(self.path) is not None
 
     def __str__(self) -> str:
-        return f"{self.kind}://{self.path}"
+        operation = f"+{self.operation}" if self.operation else ""
+        return f"{self.kind}{operation}://{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +94,38 @@ class Pattern:
 
     text: str
     kind: str = field(init=False)
+    operation: str | None = field(init=False)
     _glob: Glob = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        kind, path = _split(self.text)
+        kind, operation, path = _split(self.text)
         path = _one_form(kind, path)
         if ".." in re.split(r"[/ ]", path):
             raise InvalidInput("'..' matches nothing, name the place itself", field="pattern")
         object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "operation", operation)
         object.__setattr__(self, "_glob", Glob(path, _SEPARATORS[kind]))
 
     def covers(self, action: Action) -> bool:
         """Whether the text matches. For refusing and asking, where matching more is safe."""
-        return action.kind == self.kind and self._glob.matches(action.path)
+        if action.kind != self.kind or (
+            self.operation and action.operation and self.operation != action.operation
+        ):
+            return False
+        return self._glob.matches(action.path)
 
     def permits(self, action: Action) -> bool:
         """Whether this pattern may let ``action`` through without anyone being asked.
 
-        Unlike `covers`, it never holds for a ``..`` or for a command line with shell syntax.
+        Unlike `covers`, it needs the same operation, and never holds for a ``..`` or for a command
+        line with shell syntax.
         """
-        return self.covers(action) and not action.has_parent_step and not action.has_shell_syntax
+        return (
+            self.operation == action.operation
+            and self.covers(action)
+            and not action.has_parent_step
+            and not action.has_shell_syntax
+        )
 
 
 def tool_action(server: str, name: str) -> str:
@@ -116,25 +137,25 @@ def escape(action: str) -> str:
     return Glob.escape(action)
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split(text: str) -> tuple[str, str | None, str]:
     if len(text) > MAX_PATTERN_CHARS:
         raise InvalidInput(f"expected at most {MAX_PATTERN_CHARS} characters", field="pattern")
     if _UNREADABLE.search(text):
         raise InvalidInput("control characters are not allowed", field="pattern")
     if _BARE_TOOL.fullmatch(text):
-        return "tool", f"local/{text}"
+        return "tool", None, f"local/{text}"
     match = _KIND.fullmatch(text)
     if not match:
         raise InvalidInput(
             "expected a tool's name or tool://, file://, exec://, net:// or spawn:// and more",
             field="pattern",
         )
-    kind, path = match[1], match[2]
+    kind, path = match[1] or match[2], match[4]
     if kind == "tool" and path != "**" and not _TOOL.fullmatch(path):
         raise InvalidInput("expected tool://server/name", field="pattern")
     if kind == "net" and not _HOST_AND_PORT.fullmatch(path):
         raise InvalidInput("expected net://host:port, with * for any port", field="pattern")
-    return kind, path
+    return kind, match[3], path
 
 
 def _one_form(kind: str, path: str) -> str:

@@ -6,16 +6,15 @@ none does, it is the outcome, and nothing runs.
 
 The order, with the places of stages that an installation adds:
 
-    boundary, pre-hook, POLICY BLOCK, capability, budget check, POLICY ALLOW, allowance, human
+    BOUNDARY, pre-hook, POLICY BLOCK, capability, budget check, POLICY ALLOW, allowance, human
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
 
 from bursar.errors import InvalidInput
+from bursar.gate.escapes import boundary_stage
 from bursar.gate.patterns import Action, escape, tool_action
-from bursar.gate.policy import Effect, Policy, Risk
+from bursar.gate.requests import GateRequest, Stage, Verdict
 
 __all__ = [
     "STAGES",
@@ -27,38 +26,6 @@ __all__ = [
     "policy_block",
     "refusal",
 ]
-
-Proof = Literal["policy", "capability", "allowance", "approval", "system"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateRequest:
-    """One tool call that wants to run. ``arguments`` are parsed and valid for the tool."""
-
-    workspace: str
-    session: str
-    agent: str
-    tool: str
-    action: str
-    effect: Effect
-    risk: Risk = "low"
-    arguments: dict[str, Any] = field(default_factory=dict)
-    policy: Policy = field(default_factory=Policy)
-    interactive: bool = False
-    """Whether a person follows this session and may be asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """``proof`` is what the decision rests on, as the audit names it; ``reason`` is for people."""
-
-    decision: Literal["allow", "deny", "ask"]
-    stage: str
-    proof: Proof
-    reason: str
-
-
-Stage = Callable[[GateRequest, Action], Awaitable[Verdict | None]]
 
 
 async def policy_block(request: GateRequest, action: Action) -> Verdict | None:
@@ -76,6 +43,7 @@ async def policy_allow(request: GateRequest, action: Action) -> Verdict | None:
 
 
 STAGES: tuple[Stage, ...] = (
+    boundary_stage,
     policy_block,
     policy_allow,
 )
@@ -98,18 +66,19 @@ class Gate:
             verdict = await stage(request, action)
             if verdict is None:
                 continue
-            if request.risk == "critical" and _without_a_person(verdict):
+            allowed = verdict.decision == "allow"
+            if verdict.decision == "deny" or (allowed and verdict.proof == "approval"):
+                return verdict
+            if pending.only_a_person:
+                continue
+            if request.risk == "critical" and allowed:
                 # No rule and no standing grant is enough for a critical tool, each call is asked.
                 pending = Verdict("ask", verdict.stage, "system", "critical risk always asks")
-            elif verdict.decision == "ask":
-                pending = verdict
-            else:
+            elif allowed:
                 return verdict
+            else:
+                pending = verdict
         return pending
-
-
-def _without_a_person(verdict: Verdict) -> bool:
-    return verdict.decision == "allow" and verdict.proof != "approval"
 
 
 def refusal(request: GateRequest, verdict: Verdict) -> str:
@@ -118,10 +87,8 @@ def refusal(request: GateRequest, verdict: Verdict) -> str:
     The model reads it, and so does the operator in the transcript; hence the exact setting.
     """
     if verdict.decision == "deny":
-        return (
-            f"`{request.tool}` was refused: {verdict.reason}. Do not repeat this call; an operator "
-            f"can change the policy of agent `{request.agent}`."
-        )
+        remedy = verdict.remedy or f"An operator can change the policy of agent `{request.agent}`."
+        return f"`{request.tool}` was refused: {verdict.reason}. Do not repeat this call. {remedy}"
     return (
         f"`{request.tool}` was not run: it needs approval ({verdict.reason}) and nobody can be "
         f"asked here. Do not repeat this call. {_remedy(request, verdict)}"
@@ -129,6 +96,8 @@ def refusal(request: GateRequest, verdict: Verdict) -> str:
 
 
 def _remedy(request: GateRequest, verdict: Verdict) -> str:
+    if verdict.remedy:
+        return verdict.remedy
     action = Action.parse(request.action)
     if request.risk == "critical":
         return "The tool is declared risk='critical', which no policy permits without a person."

@@ -20,6 +20,7 @@ __all__ = [
     "pairs",
     "text",
     "text_list",
+    "unlimited_or",
 ]
 
 T = TypeVar("T")
@@ -54,6 +55,11 @@ def text(value: Any) -> str:
 
 def text_list(values: Iterable[Any]) -> list[str]:
     return [text(value) for value in values]
+
+
+def unlimited_or(limit: int | None) -> str:
+    """A limit as accounts hold it."""
+    return "unlimited" if limit is None else str(limit)
 
 
 def hash_fields(flat: Iterable[Any]) -> dict[str, bytes]:

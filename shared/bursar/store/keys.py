@@ -14,6 +14,7 @@ __all__ = [
     "SessionKeys",
     "ShardKeys",
     "WorkspaceKeys",
+    "barrier_beside",
     "parse_ref",
     "shard_of",
 ]
@@ -32,6 +33,11 @@ def parse_ref(ref: str) -> tuple[str, str]:
     """Split a session reference ``workspace/session`` as it stands in shard-wide indexes."""
     workspace, _, sid = ref.partition("/")
     return workspace, sid
+
+
+def barrier_beside(key: bytes) -> bytes:
+    """A key in the slot of another one, written to for the sake of its place in the log only."""
+    return key[: key.index(b"}") + 1] + b":barrier"
 
 
 class GlobalKeys:
@@ -66,6 +72,8 @@ class ShardKeys:
         self.stats = f"{self.prefix}:stats"
         self.blocked = f"{self.prefix}:blocked"
         """Names of the lists below that have members."""
+        self.waiting = f"{self.prefix}:waiting"
+        """Accounts at which turns wait for money, as ``<workspace> <account>``."""
 
     def blocked_agent(self, agent: str) -> str:
         return f"{self.prefix}:blocked:agent:{agent}"
@@ -88,6 +96,10 @@ class WorkspaceKeys:
         self.stats = f"{self.prefix}:stats"
         self.sessions = f"{self.prefix}:sessions"
         self.ledger = f"{self.prefix}:ledger"
+        self.users = f"{self.prefix}:users"
+        """Ids of users that have an account."""
+        self.questions = f"{self.prefix}:questions"
+        """Accounts about which people are asked, since when."""
 
     def sessions_of_user(self, user: str) -> str:
         return f"{self.sessions}:user:{user}"
@@ -102,6 +114,14 @@ class WorkspaceKeys:
     def account(self, name: str) -> str:
         """``ws``, ``user:<id>`` or ``s:<sid>``."""
         return f"{self.prefix}:acct:{name}"
+
+    def waiters(self, name: str) -> str:
+        """Turns that wait for money of an account."""
+        return f"{self.account(name)}:waiters"
+
+    def period_timer(self, name: str) -> str:
+        """Member of the shard's timers: this account starts anew."""
+        return f"period {self.id}/ {name}"
 
     def hold(self, hold_id: str) -> str:
         return f"{self.prefix}:hold:{hold_id}"

@@ -2,7 +2,7 @@
 
 Commands are written as they come and replies are handed out in their order, so nobody waits for a
 connection, and what several callers ask at once costs one system call. redis-py makes the
-connection (TLS, authentication, database, Sentinel) and knows the protocol's errors.
+connection (TLS, authentication, database) and knows the protocol's errors.
 
 Nothing is retried: after a lost connection the outcome of what was sent is unknown, and only the
 caller knows whether repeating it is safe.
@@ -15,13 +15,12 @@ from typing import Any
 
 from hiredis import pack_command
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     NoPermissionError,
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
 )
@@ -30,8 +29,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bursar.clock import monotonic_s
 from bursar.errors import BursarError, StoreUnavailable, StoreUnfit
+from bursar.store.route import Route
 
-__all__ = ["Command", "Link", "Sent", "connection_pool", "store_error"]
+__all__ = ["Command", "Link", "Sent", "store_error"]
 
 Command = tuple[Any, ...]
 """The command's name as text, its arguments as bytes."""
@@ -39,30 +39,12 @@ Sent = tuple[Command, asyncio.Future[Any]]
 _Awaited = tuple[asyncio.Future[Any], Callable[[Any], Any] | None, float]
 
 _MAX_AWAITED = 50_000  # replies; more would only fill memory while Redis cannot keep up
+_NOT_NOW = (
+    *("MISCONF", "NOREPLICAS", "BUSY ", "LOADING"),
+    # A primary has changed or a slot is on its way; whoever waited at the old one is sent away.
+    *("UNBLOCKED", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"),
+)
 _LATE_S = 0.25  # a timer that comes later than this shows that the event loop was blocked
-
-
-def connection_pool(
-    url: str, *, timeout_s: float, max_connections: int, per_read: bool = True
-) -> BlockingConnectionPool:
-    """Connections with explicit timeouts and no retries of their own.
-
-    Args:
-        per_read: False for a caller that watches over its replies itself: redis-py arms a timer for
-            each single read, which costs more than the read.
-
-    """
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout_s,
-        socket_timeout=timeout_s if per_read else None,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        health_check_interval=0,
-        retry_on_timeout=False,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 class _Shareable:
@@ -89,14 +71,12 @@ class _Shareable:
 class Link:
     """The shared connection. It connects when it is first used, and anew after it was lost."""
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, route: Route, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._pool = connection_pool(url, timeout_s=timeout_s, max_connections=1, per_read=False)
-        kind = self._pool.connection_class
-        self._shareable = type(f"Shared{kind.__name__}", (_Shareable, kind), {})
-        self._kind: Any = kind
+        self._route = route
+        self._shareable = type(f"Shared{route.kind.__name__}", (_Shareable, route.kind), {})
         # What redis-py makes of a reply: a dict of HGETALL, and so on.
-        meanings: Any = Redis(connection_pool=self._pool).response_callbacks
+        meanings: Any = Redis(protocol=route.options.get("protocol", 2)).response_callbacks
         self._meanings: dict[str, Callable[[Any], Any]] = dict(meanings)
         self._connection: Any = None
         self._reading: asyncio.Task[None] | None = None
@@ -106,11 +86,6 @@ class Link:
         self._silent = False
         self.connects = 0
         """How often a connection was made: more than once means that one was lost."""
-
-    def make_connection(self) -> Connection:
-        """A further connection to the same server, for somebody who needs it alone."""
-        made: Connection = self._kind(**self._pool.connection_kwargs)
-        return made
 
     def send(self, commands: Sequence[Sent]) -> None:
         """Send commands together; each future gets its reply, its refusal or `StoreUnavailable`."""
@@ -135,7 +110,7 @@ class Link:
 
     async def _live(self) -> None:
         """Connect, then read until the connection is lost."""
-        connection: Any = self._shareable(**self._pool.connection_kwargs)
+        connection: Any = self._shareable(**self._route.options)
         self._silent = False
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -216,10 +191,10 @@ def store_error(error: Exception) -> Exception:
         return error
     if isinstance(error, (AuthenticationError, NoPermissionError)):
         return StoreUnfit(f"Redis refused this user: {error}", code="store_forbidden")
-    if isinstance(error, (BusyLoadingError, ReadOnlyError)):
+    if isinstance(error, (BusyLoadingError, OutOfMemoryError, ReadOnlyError)):
         return StoreUnavailable(f"Redis cannot take this now: {error}")
     if isinstance(error, ResponseError):
-        if str(error).startswith(("OOM", "MISCONF", "NOREPLICAS", "BUSY ", "LOADING")):
+        if str(error).startswith(_NOT_NOW):
             return StoreUnavailable(f"Redis cannot take this now: {error}")
         return error
     if isinstance(error, (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError)):

@@ -8,12 +8,14 @@ from bursar.errors import StoreUnfit
 from bursar.ids import new_secret
 from bursar.settings import Settings
 from bursar.store.codec import text
+from bursar.store.durability import enforce, examine, waits_for
 from bursar.store.keys import GlobalKeys
 from bursar.store.redis import RedisClient, connect
 from bursar.store.scripts.loader import LUA, Script
 from bursar.store.store import Store
+from bursar.store.topology import Topology, redacted
 
-__all__ = ["SCHEMA_VERSION", "adopt", "check_server", "open_store", "redacted"]
+__all__ = ["SCHEMA_VERSION", "adopt", "check_server", "open_store"]
 
 SCHEMA_VERSION = 1
 _OLDEST = (7, 0)
@@ -23,26 +25,37 @@ logger = logging.getLogger(__name__)
 
 
 async def open_store(settings: Settings) -> Store:
-    """Connect, check the server, load all scripts, and record or compare the installation.
+    """Connect, check the servers, load all scripts, and record or compare the installation.
 
     Raises:
         StoreUnavailable: nothing answers at ``redis_url``.
-        StoreUnfit: too old, a volatile eviction policy, or another installation's data.
+        StoreUnfit: too old, a volatile eviction policy, another installation's data; in production
+            also if it does not fulfil the durability profile.
 
     """
     client = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     try:
-        await check_server(client, settings)
-        await asyncio.gather(
-            *(
-                client.call("SCRIPT", "LOAD", Script(path.stem).text(shebang=True))
-                for path in sorted(LUA.glob("*.lua"))
-            )
-        )
+        for server in (await client.servers()).values():
+            await check_server(server, settings)
+            await _load_scripts(server)
+        durability = await examine(client, settings)
+        enforce(durability, settings)
+        waits = waits_for(durability, settings)
+        if waits is not None:
+            client.promise(waits)
         return await adopt(client, settings)
     except BaseException:
         await client.aclose()
         raise
+
+
+async def _load_scripts(server: RedisClient) -> None:
+    await asyncio.gather(
+        *(
+            server.call("SCRIPT", "LOAD", Script(path.stem).text(shebang=True))
+            for path in sorted(LUA.glob("*.lua"))
+        )
+    )
 
 
 async def adopt(client: RedisClient, settings: Settings) -> Store:
@@ -87,6 +100,12 @@ async def check_server(client: RedisClient, settings: Settings) -> None:
             "evict sessions and budgets under memory pressure. Set `maxmemory-policy noeviction`",
             code="store_evicts",
         )
+    if int(info.get("cluster_enabled", 0)) and Topology.parse(settings.redis_url).kind != "cluster":
+        raise StoreUnfit(
+            f"Redis at {redacted(settings.redis_url)} is a node of a Cluster: "
+            "set BURSAR_REDIS_URL to redis+cluster://host:port,host:port",
+            code="store_is_cluster",
+        )
     if str(info.get("role", "master")) != "master":
         raise StoreUnfit(
             f"Redis at {redacted(settings.redis_url)} is a replica: Bursar writes to a primary "
@@ -95,9 +114,3 @@ async def check_server(client: RedisClient, settings: Settings) -> None:
         )
     if settings.env == "production" and not int(info.get("aof_enabled", 0)):
         logger.warning("Redis runs without AOF: a restart loses what came after the last snapshot")
-
-
-def redacted(url: str) -> str:
-    """A URL without its user and password, for messages."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

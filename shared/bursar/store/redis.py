@@ -7,49 +7,31 @@ one connection that the process shares, and each caller's future gets its reply.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import redis
 from redis.asyncio import Connection
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
+from bursar.store.cluster import Cluster
 from bursar.store.codec import text
-from bursar.store.link import Command, Link, Sent
+from bursar.store.link import Command, Sent
+from bursar.store.route import route_of
 from bursar.store.scripts.loader import Script
+from bursar.store.server import Server, Transport
+from bursar.store.topology import Topology
+from bursar.store.waiting import Waits
 
-__all__ = ["Arg", "RedisClient", "Transport", "connect", "connect_blocking"]
+__all__ = ["Arg", "RedisClient", "connect"]
 
 Arg = str | bytes | int
 
 
-class Transport(Protocol):
-    """What carries commands: a `Link`, or a test's fakeredis."""
-
-    connects: int
-
-    def send(self, commands: Sequence[Sent]) -> None: ...
-
-    def make_connection(self) -> Connection: ...
-
-    async def aclose(self) -> None: ...
-
-
 def connect(url: str, *, timeout_s: float) -> "RedisClient":
-    """A client for a server; it connects when it is first used."""
-    return RedisClient(Link(url, timeout_s=timeout_s))
-
-
-def connect_blocking(url: str, *, timeout_s: float) -> "redis.Redis":
-    """A client for a thread of its own, such as the heartbeat's."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry_on_timeout=False,
-        retry=Retry(NoBackoff(), 0),
-    )
+    """A client for what a URL stands for; it connects when it is first used."""
+    topology = Topology.parse(url)
+    if topology.kind == "cluster":
+        return RedisClient(Cluster(topology, timeout_s=timeout_s))
+    return RedisClient(Server(route_of(topology, timeout_s=timeout_s), timeout_s=timeout_s))
 
 
 class RedisClient:
@@ -64,6 +46,7 @@ class RedisClient:
         self.real = real
         self._transport = transport
         self._waiting: list[Sent] = []
+        self._promises = False
 
     def call(self, *command: Arg) -> asyncio.Future[Any]:
         """Queue one command; await the result for its reply.
@@ -86,35 +69,66 @@ class RedisClient:
         self._waiting.append((encoded, future))
         return future
 
-    async def run(self, script: Script, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
+    async def run(
+        self, script: Script, keys: Sequence[str], args: Iterable[Any], *, durably: bool = False
+    ) -> list[Any]:
         """Run a script; the reply's first item is its status word, as text.
+
+        Where the store promises it, the reply of a script that is ``durable`` comes when what it
+        wrote, or found written, cannot be lost any more.
 
         A server that restarted has forgotten the script: it is loaded and run once more, which is
         safe because NOSCRIPT means that nothing ran.
+
+        Args:
+            durably: also for a script that is not always so.
+
+        Raises:
+            StoreUnavailable: no reply came, or what was written may still be lost; to be repeated.
+
         """
-        command: tuple[Arg, ...] = (
-            "EVALSHA",
-            script.sha(shebang=self.real),
-            len(keys),
-            *keys,
-            *args,
-        )
+        durably = durably or script.is_durable(keys)
+        name = script.sha(shebang=self.real)
+        command: tuple[Arg, ...] = ("EVALSHA", name, len(keys), *keys, *args)
         try:
-            reply = await self.call(*command)
+            reply = await self._submit(command, durably=durably)
         except NoScriptError:
-            await self.call("SCRIPT", "LOAD", script.text(shebang=self.real))
-            reply = await self.call(*command)
+            load = ("SCRIPT", "LOAD", script.text(shebang=self.real))
+            await _send(self._transport.at(keys[0]), load)
+            reply = await self._submit(command, durably=durably)
         reply[0] = text(reply[0])
         return list(reply)
 
+    def promise(self, waits: Waits) -> None:
+        """From now on durable scripts are answered when what they wrote is safe."""
+        self._transport.waits = waits
+        self._promises = bool(waits)
+
+    async def servers(self) -> "dict[str, RedisClient]":
+        """A client for each server that holds data, by a name for messages.
+
+        They are parts of this one: they close with it.
+        """
+        servers = await self._transport.servers()
+        return {name: RedisClient(each, real=self.real) for name, each in servers.items()}
+
     def make_connection(self) -> Connection:
-        """A further connection to the same server, without a read timeout, for one owner."""
+        """A further connection to any of the servers, without a read timeout, for one owner."""
         return self._transport.make_connection()
+
+    async def make_connection_at(self, key: str) -> Connection:
+        """Likewise to the server that has a key."""
+        return await self._transport.make_connection_at(key)
 
     @property
     def connects(self) -> int:
         """How often the shared connection was made: more than once means that one was lost."""
         return self._transport.connects
+
+    @property
+    def relays(self) -> bool:
+        """Whether what is published may be lost without a sign, on its way between servers."""
+        return self._transport.relays
 
     async def aclose(self) -> None:
         """Let what is under way land, then close the connection."""
@@ -122,10 +136,25 @@ class RedisClient:
             self._depart()
         await self._transport.aclose()
 
+    def _submit(self, command: tuple[Arg, ...], *, durably: bool) -> asyncio.Future[Any]:
+        if not durably or not self._promises:
+            return self.call(*command)
+        return _send(self._transport, command, durably=True)
+
     def _depart(self) -> None:
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._transport.send(waiting)
+
+
+def _send(
+    transport: Transport, command: tuple[Arg, ...], *, durably: bool = False
+) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    name, *args = command
+    encoded: Command = (str(name), *[_encoded(arg) for arg in args])
+    transport.send([(encoded, future)], durably=durably)
+    return future
 
 
 def _encoded(arg: Arg) -> bytes:

@@ -39,8 +39,20 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "no_hold": (NotFound, "hold_not_found", "no such hold, or it ended too long ago"),
     "bad_secret": (Conflict, "hold_not_yours", "the hold belongs to another caller"),
     "path_mismatch": (Conflict, "path_mismatch", "the accounts are not those of the hold"),
+    "hold_open": (Conflict, "hold_open", "the hold has not ended; commit it"),
+    "not_lower": (
+        Conflict,
+        "not_lower",
+        "what was booked can only be lowered; it is, in micro-USD",
+    ),
+    "closing_used": (Conflict, "closing_used", "the turn had its closing answer already"),
     "hold_ended": (Conflict, "hold_ended", "the hold ended before it was used"),
     "turn_ended": (Conflict, "turn_ended", "the turn has ended"),
+    "no_checkpoint": (
+        Conflict,
+        "no_checkpoint",
+        "the ledger has no complete checkpoint from there on; make one first",
+    ),
     "no_call": (Conflict, "call_not_open", "the tool call is not open in this step"),
 }
 
@@ -82,6 +94,8 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
         raise InvalidInput(
             "expected an integer of 1 to 15 digits", field="amount", code="bad_amount"
         )
+    if status == "period_past":
+        raise InvalidInput("expected a moment in the future", field="resets_ms")
     if status == "per_action_above_limit":
         raise InvalidInput("expected at most the session's limit", field="per_action_microusd")
     raise BursarError(
@@ -91,22 +105,29 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
 
 def raise_refused(reply: Sequence[Any]) -> NoReturn:
     """Raise `BudgetRefused` for a ``refused`` reply of budget_reserve, which lists its fields."""
-    kind, account = text(reply[1]), text(reply[2])
+    kind, account, unit = text(reply[1]), text(reply[2]), text(reply[8])
     limit, posted, pending, requested, available = (int(value) for value in reply[3:8])
     reason = {
         "per_action": "a single action may cost at most that much",
+        "per_turn": "a single turn may cost at most that much",
+        "frozen": "it was overdrawn and is frozen until that is acknowledged",
         "contended": "others hold the rest right now",
         "exhausted": "it does not fit any more",
     }[kind]
+    words = "micro-USD" if unit == "microusd" else unit
+    amounts = {
+        f"limit_{unit}": limit,
+        f"posted_{unit}": posted,
+        f"pending_{unit}": pending,
+        f"requested_{unit}": requested,
+        f"available_{unit}": available,
+    }
     raise BudgetRefused(
-        f"account {account} refused {requested} micro-USD: {available} available of {limit} "
+        f"account {account} refused {requested} {words}: {available} available of {limit} "
         f"(posted {posted}, pending {pending}); {reason}",
         code="budget_contended" if kind == "contended" else "budget_exhausted",
         account=account,
         kind=kind,
-        limit_microusd=limit,
-        posted_microusd=posted,
-        pending_microusd=pending,
-        requested_microusd=requested,
-        available_microusd=available,
+        unit=unit,
+        **amounts,
     )

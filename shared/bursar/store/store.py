@@ -38,9 +38,11 @@ class Store:
     def _workspace_keys(self, workspace: str) -> WorkspaceKeys:
         return WorkspaceKeys(workspace, self.settings.shards)
 
-    async def run(self, script: Script, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
+    async def run(
+        self, script: Script, keys: Sequence[str], args: Iterable[Any], *, durably: bool = False
+    ) -> list[Any]:
         """As `RedisClient.run`."""
-        return await self.redis.run(script, keys, args)
+        return await self.redis.run(script, keys, args, durably=durably)
 
     async def aclose(self) -> None:
         await self.redis.aclose()

@@ -80,3 +80,32 @@ def test_a_failure_is_said_once(
 ) -> None:
     report_failure(TurnResult("t1", "s1", state, code=code, reason=reason))
     assert capsys.readouterr().err == f"bursar: {said}\n"
+
+
+def test_a_turn_that_waits_for_money_says_whose_and_how_much(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.cache_clear()
+    amounts = {"available_microusd": 1500, "requested_microusd": 2_000_000}
+    view = LiveView()
+    for kind, data in (
+        ("turn.waiting", {"reason": "budget", "account": "ws", "kind": "exhausted", **amounts}),
+        ("turn.waiting", {"reason": "budget", "account": "ws", "kind": "contended", **amounts}),
+        (
+            "turn.waiting",
+            {"reason": "budget", "account": "s:s1", "kind": "exhausted", "unit": "tokens"}
+            | {"available_tokens": 5, "requested_tokens": 90},
+        ),
+        ("budget.raised", {"account": "ws"}),
+        ("budget.overrun", {"account": "ws"}),
+    ):
+        view.show(ClientEvent(id="7-1", kind=kind, data=data))
+    console.cache_clear()
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert shown.pop(1).startswith("… waiting for money: ws has $0.0015 left, others hold the rest")
+    assert shown == [
+        "… waiting for money: ws has $0.0015 left; the next call needs up to $2.00",
+        "… waiting for money: s:s1 has 5 tokens left; the next call needs up to 90 tokens",
+        "+ the budget was raised: ws",
+        "! more was spent than the budget allows, it is frozen: ws",
+    ]

@@ -1,9 +1,11 @@
 import time
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
-from bursar.cli.output import ago, bar, clean
+from bursar.cli import output
+from bursar.cli.output import ago, ahead, bar, clean, fitting_table
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,38 @@ from bursar.cli.output import ago, bar, clean
 def test_times_are_relative(seconds: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
     assert ago((1_000_000 - seconds) * 1000) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "now"), (30, "in 30 s"), (150, "in 2 min"), (7300, "in 2 h"), (200_000, "in 2 d")],
+)
+def test_times_ahead_are_relative(seconds: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert ahead((1_000_000 + seconds) * 1000) == said
+
+
+def test_a_row_that_does_not_fit_becomes_a_block_and_loses_no_digit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    columns = ["account", "posted>", "limit>", "state"]
+    rows = [
+        ["s:" + "x" * 30, "$1234.567891", "$5000.00", "[red]frozen[/]"],
+        ["ws", "$1.00", "", ""],
+    ]
+    for width, expected in (
+        (70, ["account", "s:" + "x" * 30, "ws"]),
+        (40, ["s:" + "x" * 30, "posted", "state", "ws", "posted"]),
+    ):
+        out = Console(width=width, force_terminal=False)
+        monkeypatch.setattr(output, "console", lambda out=out: out)
+        with out.capture() as captured:
+            out.print(fitting_table(columns, rows))
+        lines = captured.get().splitlines()
+        assert [line.split()[0] for line in lines] == expected
+        assert all(len(line) <= width for line in lines)
+        for part in ("$1234.567891", "$5000.00", "frozen", "$1.00"):
+            assert part in captured.get()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from bursar.cli.child import Child
 from bursar.cli.supervisor import Installation
+from bursar.embedded import EmbeddedServer
 from bursar.errors import BursarError, Conflict, InvalidInput
 from support.waiting import wait_for
 
@@ -99,6 +100,16 @@ def test_children_get_settings_but_only_the_gateway_gets_the_key(
     for child in (gateway, worker):
         assert child._env["BURSAR_REDIS_URL"] == "redis://x/0"
         assert (child._env["BURSAR_SLOTS"], child._env["BURSAR_A"]) == ("3", "1")
+
+
+def test_a_server_of_our_own_is_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes no file, so the profile that the environment asks for is of another one."""
+    monkeypatch.setenv("BURSAR_DURABILITY", "strict")
+    with EmbeddedServer() as server:
+        ours, given = Installation(), Installation(redis_url=server.url)
+        ours.server = server
+        asked = [site._child("gateway", "bursar_gateway", {})._env for site in (ours, given)]
+    assert [env["BURSAR_DURABILITY"] for env in asked] == ["dev", "strict"]
 
 
 def test_a_worker_that_dies_is_started_again(toy: Toy, said: list[str]) -> None:

@@ -1,11 +1,9 @@
-"""``sessions``, ``budget``, ``keys``, ``workspaces``: what they ask and what they print."""
+"""``sessions``, ``keys``, ``workspaces``: what they ask and what they print."""
 
 import json
 
-import pytest
-
 from support.command import Bursar
-from support.samples import account, session, workspace
+from support.samples import session, workspace
 from support.stub_gateway import Answer, StubGateway, problem
 
 WS = "/v1/workspaces/default"
@@ -85,49 +83,6 @@ def test_a_cancel_carries_its_reason(bursar: Bursar, stub: StubGateway) -> None:
     assert bodies == [{"reason": "too slow"}] * 3
     bursar("sessions", "cancel", "s1")
     assert stub.seen[-1].body == {}
-
-
-def test_the_budget_of_a_session_is_its_whole_path(bursar: Bursar, stub: StubGateway) -> None:
-    unlimited = account(account="ws", limit_microusd=None, available_microusd=None)
-    stub.on(f"GET {WS}/sessions/s1/budget", {"account": account(), "path": [unlimited, account()]})
-    out = bursar("budget", "show", "--session", "s1").out
-    _, ws, own = out.splitlines()
-    assert "unlimited" in ws
-    assert "$0.25" in own
-    assert "$1.00" in own
-    assert "50 %" in own
-
-
-def test_the_budget_of_a_user(bursar: Bursar, stub: StubGateway) -> None:
-    stub.on(f"GET {WS}/budget", account(account="user:ann"))
-    ran = bursar("budget", "show", "--user", "ann", "--json")
-    assert json.loads(ran.out)[0]["account"] == "user:ann"
-    assert stub.seen[0].query == "user=ann"
-
-
-@pytest.mark.parametrize(
-    ("argv", "body"),
-    [
-        (["2.50"], {"limit_microusd": 2_500_000}),
-        (["$2.50", "--warn-percent", "0"], {"limit_microusd": 2_500_000, "warn_percent": 0}),
-        (["unlimited"], {"limit_microusd": None}),
-        (["--per-action-usd", "0.1"], {"per_action_microusd": 100_000}),
-    ],
-)
-def test_only_what_is_given_of_a_budget_is_changed(
-    bursar: Bursar, stub: StubGateway, argv: list[str], body: dict[str, int | None]
-) -> None:
-    stub.on(f"PATCH {WS}/sessions/s1/budget", account())
-    assert bursar("budget", "set", *argv, "--session", "s1").status == 0
-    assert stub.seen[0].body == body
-
-
-@pytest.mark.parametrize("argv", [[], ["1", "--session", "s1", "--user", "ann"], ["much"]])
-def test_a_budget_command_that_says_nothing_clear_is_refused(
-    bursar: Bursar, stub: StubGateway, argv: list[str]
-) -> None:
-    assert bursar("budget", "set", *argv).status == 2
-    assert stub.seen == []
 
 
 def test_a_new_key_is_all_that_stdout_gets(bursar: Bursar, stub: StubGateway) -> None:

@@ -156,6 +156,20 @@ def test_an_amount_that_is_none_is_refused_by_name(bursar: Bursar, amount: str) 
     assert (ran.status, "--limit-usd" in ran.err) == (2, True)
 
 
+def test_run_caps_turns_and_tokens_of_a_new_session(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(TURNS, stream(event(1, "turn.queued"), END))
+    ran = bursar("run", "echo", "hi", "--per-turn-usd", "0.25", "--token-limit", "5000")
+    assert ran.status == 0
+    assert stub.seen[0].body == {
+        "agent": "echo", "per_turn_microusd": 250_000, "token_limit": 5000,
+    }  # fmt: skip
+    for option in ("--per-turn-usd", "--token-limit"):
+        old = bursar("run", "echo", "hi", "--session", "s1", option, "1")
+        assert (old.status, option in old.err) == (2, True)
+    bad = bursar("run", "echo", "hi", "--token-limit", "many")
+    assert (bad.status, "--token-limit" in bad.err) == (2, True)
+
+
 def test_chat_takes_lines_until_the_end_of_input_and_survives_a_failed_turn(
     bursar: Bursar, stub: StubGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

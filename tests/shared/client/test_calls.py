@@ -40,6 +40,15 @@ WORKSPACE = {
     "budget": ACCOUNT,
 }
 
+BUDGET = "/v1/workspaces/acme/budget"
+SPENDING = {
+    "by": "session", "since_ms": 0, "until_ms": 0, "total_microusd": 5, "entries": 1,
+    "complete": True, "spenders": [{"name": "s1", "cost_microusd": 5, "tokens": 1, "calls": 1}],
+}  # fmt: skip
+AUDIT = {
+    "workspace": "acme", "ok": True, "accounts": 1, "holds": 0, "entries": 0, "differences": [],
+}  # fmt: skip
+
 CALLS: list[tuple[str, Any, str, Any, Any]] = [
     ("get_readiness", (), "GET /readyz", None, {"status": "ready", "workers": 2}),
     ("list_agents", (), "GET /v1/agents", None, [{"name": "echo", "group": "default"}]),
@@ -84,6 +93,48 @@ CALLS: list[tuple[str, Any, str, Any, Any]] = [
         {"warn_percent": 50},
         ACCOUNT,
     ),
+    (
+        "set_session_budget",
+        ("s1", LimitChange(token_limit=None, per_turn_microusd=5, acknowledge=True)),
+        "PATCH /v1/workspaces/acme/sessions/s1/budget",
+        {"token_limit": None, "per_turn_microusd": 5, "acknowledge": True},
+        ACCOUNT,
+    ),
+    ("set_budget_period", ("day",), f"PUT {BUDGET}/period", {"period": "day"}, ACCOUNT),
+    (
+        "set_session_period",
+        ("s1", "none"),
+        "PUT /v1/workspaces/acme/sessions/s1/budget/period",
+        {"period": "none"},
+        ACCOUNT,
+    ),
+    ("reset_budget", (), f"POST {BUDGET}/reset", None, ACCOUNT),
+    (
+        "reset_session_budget",
+        ("s1",),
+        "POST /v1/workspaces/acme/sessions/s1/budget/reset",
+        None,
+        ACCOUNT,
+    ),
+    ("list_budget_questions", (), f"GET {BUDGET}/questions", None, []),
+    ("deny_budget", ("s:s1",), f"POST {BUDGET}/deny", {"account": "s:s1"}, {"turns": 2}),
+    ("get_ledger", (), f"GET {BUDGET}/ledger", None, [{"op": "limit"}]),
+    ("get_spending", (), f"GET {BUDGET}/spenders", None, SPENDING),
+    ("audit_budget", (), f"GET {BUDGET}/audit", None, AUDIT),
+    (
+        "checkpoint_ledger",
+        (),
+        f"POST {BUDGET}/checkpoint",
+        {},
+        {"checkpoint": "1-0", "accounts": 2},
+    ),
+    (
+        "trim_ledger",
+        ("1-0",),
+        f"POST {BUDGET}/trim",
+        {"checkpoint": "1-0"},
+        {"entries": 3, "more": False},
+    ),
 ]
 
 
@@ -119,6 +170,33 @@ async def test_only_given_fields_and_filters_are_sent(stub: StubGateway, make: M
     assert created.body == {"agent": "echo", "user": "ann", "tags": ["a"], "limit_microusd": 5}
     assert listed.query == "user=a+b%26c&limit=3"
     assert page.cursor == "c"
+
+
+async def test_where_in_the_ledger_and_whose_budget_is_in_the_query(
+    stub: StubGateway, make: Make
+) -> None:
+    stub.on(f"GET {BUDGET}/ledger", [])
+    stub.on(f"GET {BUDGET}/spenders", SPENDING)
+    stub.on(f"PUT {BUDGET}/period", ACCOUNT)
+    stub.on(f"POST {BUDGET}/reset", ACCOUNT)
+    client = make(stub.url)
+    await ask(client.get_ledger(limit=5, after="1-0", before="9-0", since_ms=7))
+    await ask(client.get_spending(by="model", since_ms=1, until_ms=2, limit=3))
+    await ask(client.set_budget_period("day", time_zone="UTC", resets_ms=8, user="ann"))
+    await ask(client.reset_budget(user="ann"))
+    ledger, spending, period, reset = stub.seen
+    assert ledger.query == "limit=5&after=1-0&before=9-0&since=7"
+    assert spending.query == "by=model&since=1&until=2&limit=3"
+    assert (period.query, reset.query) == ("user=ann", "user=ann")
+    assert period.body == {"period": "day", "time_zone": "UTC", "resets_ms": 8}
+    assert all("idempotency-key" in seen.headers for seen in (period, reset))
+
+
+async def test_what_drops_entries_is_sent_once(stub: StubGateway, make: Make) -> None:
+    stub.on(f"POST {BUDGET}/trim", Answer(drop=True))
+    with pytest.raises(GatewayUnreachable):
+        await ask(make(stub.url).trim_ledger("1-0"))
+    assert len(stub.seen) == 1
 
 
 async def test_an_id_cannot_leave_its_place_in_the_path(stub: StubGateway, make: Make) -> None:
@@ -275,7 +353,7 @@ def test_a_proxy_from_the_environment_is_not_asked_for_loopback(
 
 
 def test_both_clients_have_every_route() -> None:
-    routes = {name for name in vars(Routes) if not name.startswith("_")}
+    routes = {name for name in dir(Routes) if callable(getattr(Routes, name)) and name[0] != "_"}
     streams = {"turn_events", "session_events"}
     for client in (Client, AsyncClient):
         sent = {name for name, value in vars(client).items() if hasattr(value, "__wrapped__")}

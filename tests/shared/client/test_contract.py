@@ -1,5 +1,6 @@
 """What the client believes of the gateway is what the gateway and the domain say."""
 
+import inspect
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,15 +8,15 @@ import msgspec
 import pytest
 
 from bursar import api_keys, events, listing, registry, sessions, turns, workspaces
-from bursar.budgets import accounts
-from bursar.client import views
+from bursar.budgets import accounts, audit, checkpoints, questions, spending
+from bursar.client import budget_views, views
 from bursar.client.calls import Call
 from bursar.client.routes import Routes
 from bursar_gateway import bodies
 from bursar_gateway.app import build_routes
 
 SAME: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
-    (views.AccountView, accounts.AccountView),
+    (budget_views.AccountView, accounts.AccountView),
     (views.WorkspaceView, workspaces.WorkspaceView),
     (views.SessionView, sessions.SessionView),
     (views.SessionPage, listing.SessionPage),
@@ -26,8 +27,17 @@ SAME: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (views.NewApiKey, api_keys.NewApiKey),
     (views.AcceptedTurn, bodies.TurnAccepted),
     (views.AddedMessage, bodies.Added),
-    (views.SessionBudget, bodies.SessionBudget),
-    (views.LimitChange, bodies.LimitChange),
+    (budget_views.SessionBudget, bodies.SessionBudget),
+    (budget_views.LimitChange, accounts.LimitChange),
+    (budget_views.BudgetQuestion, questions.Question),
+    (budget_views.WaitingTurn, questions.WaitingTurn),
+    (budget_views.DeniedTurns, bodies.DeniedTurns),
+    (budget_views.Spending, spending.Spending),
+    (budget_views.Spender, spending.Spender),
+    (budget_views.BudgetAudit, audit.BudgetAudit),
+    (budget_views.Difference, audit.Difference),
+    (budget_views.Checkpoint, checkpoints.Checkpoint),
+    (budget_views.TrimmedLedger, checkpoints.Trimmed),
 ]
 
 
@@ -72,8 +82,12 @@ def _all_calls() -> list[Call[Any]]:
         "create_session": ("echo",),
         "add_message": ("S", "x"),
         "start_turn": ("S", "x"),
-        "set_session_budget": ("S", views.LimitChange()),
-        "set_budget": (views.LimitChange(),),
+        "set_session_budget": ("S", budget_views.LimitChange()),
+        "set_budget": (budget_views.LimitChange(),),
+        "set_session_period": ("S", "day"),
+        "set_budget_period": ("day",),
+        "deny_budget": ("ws",),
+        "trim_ledger": ("1-0",),
     }
     for name in (
         "get_session",
@@ -84,9 +98,30 @@ def _all_calls() -> list[Call[Any]]:
         "list_messages",
         "session_events",
         "get_session_budget",
+        "reset_session_budget",
     ):
         arguments[name] = ("S",)
     for name in ("get_turn", "get_result", "cancel_turn", "turn_events"):
         arguments[name] = ("T",)
-    names = [name for name in vars(Routes) if not name.startswith("_")]
+    names = [name for name, _ in inspect.getmembers(Routes, callable) if not name.startswith("_")]
     return [getattr(routes, name)(*arguments.get(name, ())) for name in names]
+
+
+def test_bodies_that_the_client_builds_are_bodies_that_the_gateway_takes() -> None:
+    routes = Routes("W")
+    pairs: list[tuple[Call[Any], type[msgspec.Struct]]] = [
+        (routes.set_budget_period("month", time_zone="UTC", resets_ms=5), bodies.PeriodChange),
+        (routes.set_session_period("S", "none"), bodies.PeriodChange),
+        (routes.deny_budget("ws", reason="no"), bodies.Denial),
+        (routes.checkpoint_ledger(force=True), bodies.CheckpointWish),
+        (routes.trim_ledger("1-0"), bodies.Trim),
+        (routes.create_session("a", token_limit=5, per_turn_microusd=6), bodies.NewSession),
+        (
+            routes.set_budget(budget_views.LimitChange(token_limit=None, acknowledge=True)),
+            accounts.LimitChange,
+        ),
+    ]
+    for call, kind in pairs:
+        sent = msgspec.json.decode(call.arguments()["content"])
+        body = msgspec.json.decode(call.arguments()["content"], type=kind)
+        assert {name: getattr(body, name) for name in sent} == sent

@@ -111,3 +111,18 @@ def test_matching_stays_fast_on_patterns_made_to_be_slow() -> None:
 def test_an_action_has_a_known_kind_and_a_bounded_length(text: str) -> None:
     with pytest.raises(InvalidInput):
         Action.parse(text)
+
+
+FILE_ACTIONS = [f"file{operation}://a/b" for operation in ("", "+read", "+write", "+delete")]
+
+
+@pytest.mark.parametrize("action", FILE_ACTIONS)
+@pytest.mark.parametrize("pattern", FILE_ACTIONS)
+def test_permission_matches_exactly_and_a_block_covers_what_it_may_mean(
+    pattern: str, action: str
+) -> None:
+    found, rule = Action.parse(action), Pattern(pattern)
+    assert str(found) == action
+    assert rule.permits(found) == (pattern == action)
+    unsaid = "file://a/b"
+    assert rule.covers(found) == (pattern == action or unsaid in {pattern, action})

@@ -1,7 +1,14 @@
 from dataclasses import replace
 
 from bursar.gate.patterns import Action
-from bursar.gate.pipeline import STAGES, Gate, GateRequest, Verdict, refusal
+from bursar.gate.pipeline import (
+    STAGES,
+    Gate,
+    GateRequest,
+    Verdict,
+    policy_block,
+    refusal,
+)
 from bursar.gate.policy import Policy
 
 REQUEST = GateRequest(
@@ -25,7 +32,7 @@ async def test_a_block_decides_before_any_later_stage_is_asked() -> None:
         raise AssertionError("must not be asked")
 
     request = replace(REQUEST, policy=Policy(blocked=["write_report"]))
-    verdict = await Gate([STAGES[0], never]).decide(request)
+    verdict = await Gate([policy_block, never]).decide(request)
     assert (verdict.decision, verdict.stage) == ("deny", "policy_block")
 
 

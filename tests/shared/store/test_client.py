@@ -7,38 +7,31 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection
 from redis.exceptions import ResponseError
 
 from bursar.embedded import EmbeddedServer
 from bursar.errors import StoreUnavailable, StoreUnfit
-from bursar.store.link import Link, Sent, store_error
+from bursar.store.link import Sent, store_error
 from bursar.store.redis import RedisClient, connect
+from bursar.store.route import route_to
+from bursar.store.server import Server
 
 
-class Counting:
-    """A link that notes how many commands each write carried."""
+class Counting(Server):
+    """A server's client that notes how many commands each write carried."""
 
-    connects = 1
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, url: str) -> None:
+        super().__init__(route_to(url, timeout_s=3), timeout_s=3)
         self.sizes: list[int] = []
 
-    def send(self, commands: Sequence[Sent]) -> None:
+    def send(self, commands: Sequence[Sent], *, durably: bool = False) -> None:
         self.sizes.append(len(commands))
-        self.link.send(commands)
-
-    def make_connection(self) -> Connection:
-        return self.link.make_connection()
-
-    async def aclose(self) -> None:
-        await self.link.aclose()
+        super().send(commands, durably=durably)
 
 
 @pytest.fixture
 def counting(redis_server: EmbeddedServer) -> Counting:
-    return Counting(Link(redis_server.url, timeout_s=3))
+    return Counting(redis_server.url)
 
 
 @pytest.fixture
@@ -262,11 +255,21 @@ async def test_a_wrong_password_is_unfit_not_unavailable(redis_server: EmbeddedS
 
 
 @pytest.mark.parametrize(
-    "answer", ["OOM command not allowed", "MISCONF disk", "NOREPLICAS x", "BUSY script"]
+    "answer",
+    ["MISCONF disk", "NOREPLICAS x", "BUSY script", "UNBLOCKED x", "CLUSTERDOWN x", "TRYAGAIN x"],
 )
 async def test_a_server_that_cannot_take_writes_now_is_unavailable(answer: str) -> None:
     assert isinstance(store_error(ResponseError(answer)), StoreUnavailable)
     assert isinstance(store_error(ResponseError("ERR syntax")), ResponseError)
+
+
+async def test_a_server_without_memory_is_unavailable(client: RedisClient) -> None:
+    await client.call("CONFIG", "SET", "maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable, match="maxmemory"):
+            await client.call("SET", "k", "v")
+    finally:
+        await client.call("CONFIG", "SET", "maxmemory", 0)
 
 
 async def test_a_blocked_event_loop_loses_no_reply(redis_server: EmbeddedServer) -> None:

@@ -12,7 +12,9 @@ SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua"))
 
 
 def test_the_names_of_keys_come_from_the_header() -> None:
-    assert Script("budget_reserve").keys == ("session", "effects", "hold", "timers", "account+")
+    assert Script("budget_reserve").keys == (
+        "session", "effects", "hold", "timers", "turn", "account+",
+    )  # fmt: skip
     assert Script("inbox_put").keys[-1] == "under_way"
     assert len(Script("inbox_put").keys) == 21
 
@@ -42,8 +44,8 @@ def test_the_sha_is_that_of_the_text(shebang: bool) -> None:
 def test_only_what_frees_or_settles_may_run_out_of_memory() -> None:
     allowed = {name for name in SCRIPTS if "allow-oom" in Script(name).shebang}
     assert allowed == {
-        "budget_end", "lease_release", "lease_renew", "step_commit", "turn_cancel", "turn_finish",
-        "workspace_kill",
+        "barrier", "budget_end", "lease_release", "lease_renew", "step_commit", "turn_cancel",
+        "turn_finish", "workspace_kill",
     }  # fmt: skip
 
 

@@ -74,10 +74,11 @@ def test_codes_of_different_words_differ() -> None:
 
 
 def test_a_refusal_carries_all_figures() -> None:
-    reply = ["refused", b"contended", b"ws", b"100", b"30", b"60", b"20", b"10"]
+    reply = ["refused", b"contended", b"ws", b"100", b"30", b"60", b"20", b"10", b"microusd"]
     with pytest.raises(BudgetRefused, match="account ws refused 20") as caught:
         raise_refused(reply)
     assert caught.value.details == {
-        "account": "ws", "kind": "contended", "limit_microusd": 100, "posted_microusd": 30,
+        "account": "ws", "kind": "contended", "unit": "microusd",
+        "limit_microusd": 100, "posted_microusd": 30,
         "pending_microusd": 60, "requested_microusd": 20, "available_microusd": 10,
     }  # fmt: skip

@@ -1,16 +1,17 @@
-"""Looking at the files of a session's workspace folder."""
+"""How the agent ``reader`` looks at the files of its workspace folder."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from bursar.context import ToolContext
-from bursar.errors import InvalidInput
+from bursar.errors import InvalidInput, LimitReached
+from bursar.files import Entry, WorkspaceFiles, split_path
 from bursar.tools import tool
-from bursar_worker.builtin.folder import REPORT_FOLDER, inside, root_of
+from bursar_worker.builtin.folder import workspace_files
+from bursar_worker.builtin.reports import REPORT_FOLDER
+from bursar_worker.builtin.texts import is_text
 
 __all__ = ["list_files", "read_file"]
 
@@ -18,7 +19,6 @@ MAX_FILE_BYTES = 2 * 1024 * 1024
 MAX_PAGE_CHARS = 12_000
 """Small enough that a page, as JSON, is not cut by the worker's limit of a tool's output."""
 _MAX_LISTED = 500
-_MAX_VISITED = 20_000
 _PROBE_BYTES = 4096
 
 
@@ -31,15 +31,14 @@ def list_files(
 
     Hidden files, symlinks, binary files, files above 2 MiB and written reports are left out.
     """
-    root = root_of(ctx)
-    start = inside(root, folder, field="folder")
-    if not start.is_dir():
-        raise InvalidInput("there is no such folder", field="folder")
     files: list[dict[str, Any]] = []
-    for path, size in _text_files(start):
-        if len(files) == _MAX_LISTED:
-            return {"files": files, "more": True}
-        files.append({"path": path.relative_to(root).as_posix(), "bytes": size})
+    try:
+        for entry in _text_files(workspace_files(ctx), folder):
+            if len(files) == _MAX_LISTED:
+                return {"files": files, "more": True}
+            files.append({"path": entry.path, "bytes": entry.size})
+    except LimitReached:
+        return {"files": files, "more": True}
     return {"files": files}
 
 
@@ -53,16 +52,11 @@ def read_file(
 
     If the file goes on after that, ``next_line`` is where to continue.
     """
-    root = root_of(ctx)
-    target = inside(root, path)
-    if any(part.startswith(".") for part in target.relative_to(root).parts):
+    files = workspace_files(ctx)
+    if any(part.startswith(".") for part in split_path(path, field="path")):
         raise InvalidInput("hidden files are not read", field="path")
-    if not target.is_file():
-        raise InvalidInput("there is no such file", field="path")
-    if target.stat().st_size > MAX_FILE_BYTES:
-        raise InvalidInput(f"files above {MAX_FILE_BYTES} bytes are not read", field="path")
-    data = target.read_bytes()
-    if not _is_text(data[:_PROBE_BYTES]):
+    data = files.read(path, max_bytes=MAX_FILE_BYTES)
+    if not is_text(data[:_PROBE_BYTES]):
         raise InvalidInput("this is no text file", field="path")
     lines = data.decode(errors="replace").splitlines()
     if start_line > max(len(lines), 1):
@@ -83,38 +77,23 @@ def _page(path: str, lines: list[str], start_line: int) -> dict[str, Any]:
     return page | {"next_line": following} if following <= len(lines) else page
 
 
-def _text_files(start: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the files below a folder in the order of their paths."""
-    visited = 0
-    for folder, names, files in os.walk(start):
-        # Reports of earlier turns are no material for the next one, unless they are asked for.
-        names[:] = sorted(n for n in names if not n.startswith(".") and n != REPORT_FOLDER)
-        for name in sorted(files):
-            visited += 1
-            if visited > _MAX_VISITED:
-                return
-            path = Path(folder, name)
-            if name.startswith(".") or path.is_symlink() or not path.is_file():
-                continue
-            size = path.stat().st_size
-            if size <= MAX_FILE_BYTES and _starts_as_text(path):
-                yield path, size
+def _text_files(files: WorkspaceFiles, folder: str) -> Iterator[Entry]:
+    """Yield the files below a folder, each folder's own by name before those further down."""
+    for entry in files.walk(folder, enter=_is_material, field="folder"):
+        if not _name(entry).startswith(".") and entry.size <= MAX_FILE_BYTES:
+            try:
+                start = files.read(entry.path, max_bytes=_PROBE_BYTES, whole=False)
+            except InvalidInput:
+                continue  # not accessible, or gone since it was listed
+            if is_text(start):
+                yield entry
 
 
-def _starts_as_text(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _is_text(file.read(_PROBE_BYTES))
-    except PermissionError:
-        return False
+def _is_material(folder: Entry) -> bool:
+    """Reports of earlier turns are no material for the next one, unless they are asked for."""
+    name = _name(folder)
+    return not name.startswith(".") and name != REPORT_FOLDER
 
 
-def _is_text(data: bytes) -> bool:
-    """Whether this is UTF-8, as far as it goes: the end may cut a character."""
-    if b"\x00" in data:
-        return False
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.reason == "unexpected end of data"
-    return True
+def _name(entry: Entry) -> str:
+    return entry.path.rpartition("/")[2]

@@ -1,42 +1,31 @@
-"""Paths that a model names, kept inside the session's workspace folder."""
-
-from pathlib import Path, PurePosixPath
+"""The session's workspace folder, as tools reach it."""
 
 from bursar.context import ToolContext
 from bursar.errors import InvalidInput
+from bursar.files import WorkspaceFiles
+from bursar.gate.boundary import Boundary
 
-__all__ = ["REPORT_FOLDER", "inside", "root_of"]
-
-REPORT_FOLDER = "bursar-report"
-
-_MAX_PATH_CHARS = 1024
+__all__ = ["boundary_of_call", "workspace_files"]
 
 
-def root_of(ctx: ToolContext) -> Path:
-    """Return the workspace folder.
+def boundary_of_call(ctx: ToolContext) -> Boundary:
+    """Return the boundary of a call; a context that has none has a closed one around its files.
 
     Raises:
-        InvalidInput: The session has none, or it does not exist.
+        InvalidInput: The session was opened without a folder.
 
     """
     if ctx.files is None:
         raise InvalidInput("this session was opened without one", field="workspace_path")
-    if not ctx.files.is_dir():
-        raise InvalidInput("this folder does not exist", field="workspace_path")
-    return ctx.files.resolve()
+    return ctx.boundary or Boundary(base=ctx.files)
 
 
-def inside(root: Path, path: str, *, field: str = "path") -> Path:
-    """Return ``path`` below the resolved ``root``, or refuse it.
+def workspace_files(ctx: ToolContext) -> WorkspaceFiles:
+    """Return the files of the session.
 
-    Symlinks are followed first, so one that leads out of the folder is refused like ``..`` is.
+    Raises:
+        InvalidInput: It was opened without a folder.
+
     """
-    relative = PurePosixPath(path)
-    if len(path) > _MAX_PATH_CHARS or "\x00" in path:
-        raise InvalidInput("expected a path of at most 1024 characters", field=field)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise InvalidInput("expected a path inside the workspace folder", field=field)
-    target = (root / relative).resolve()
-    if not target.is_relative_to(root):
-        raise InvalidInput("this leads out of the workspace folder", field=field)
-    return target
+    boundary = boundary_of_call(ctx)
+    return WorkspaceFiles(boundary.base, boundary.folder or "")

@@ -1,6 +1,6 @@
 -- Deletes a session that is idle or ended and has no money pending. Its ledger entries stay.
 -- KEYS: session events stats ws_stats idle queued running waiting ended text inbox messages effects
---       account sessions user path
+--       account sessions user path waiters
 -- ARGV: sid event
 -- Returns {'ok'} | {'gone'} | {'busy'} | {'pending', microusd}
 -- include: clock
@@ -16,7 +16,7 @@ count('sessions:' .. s[2], -1)
 if s[2] ~= 'ended' then count('sessions:live', -1) end
 redis.call('ZREM', states[s[2]], sid)
 for i = 15, 17 do redis.call('ZREM', KEYS[i], sid) end
-redis.call('DEL', session, events, KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14])
+redis.call('DEL', session, events, KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[18])
 -- The log is gone, so open streams learn of the end from the channel alone.
 local seq = tonumber(s[3]) + 1
 redis.call('PUBLISH', events, string.format('%d session.ended ', seq)

@@ -1,8 +1,8 @@
 -- Creates a session with its account, indexes and first event, all or nothing.
 -- KEYS: session events stats ws_stats idle queued running waiting ended text account user_account
---       workspace sessions user path idem parent
--- ARGV: sid fingerprint idem_ttl_ms event log_max session_limit per_action warn_percent
---       user_limit max_depth n (field value)* n (text_field value)*
+--       workspace sessions user path idem parent users
+-- ARGV: sid fingerprint idem_ttl_ms event log_max session_limit token_limit per_action per_turn
+--       warn_percent kept_max user_limit user_name max_depth n (field value)* n (text_field value)*
 -- Returns {'ok', seq} | {'repeat', sid} | {'idem_conflict'} | {'exists'} | {'no_workspace'} |
 --         {'killed'} | {'workspace_full', cap} | {'no_parent'} | {'parent_ended'} | {'too_deep', max_depth} |
 --         {'bad_amount'}
@@ -15,14 +15,20 @@
 -- include: money
 -- include: events
 local text, account, user_account, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local indexes, idem, parent = {KEYS[14], KEYS[15], KEYS[16]}, KEYS[17], KEYS[18]
+local indexes, idem, parent, users = {KEYS[14], KEYS[15], KEYS[16]}, KEYS[17], KEYS[18], KEYS[19]
 local sid, fingerprint, idem_ttl_ms, event, log_max = take(), take(), take(), take(), take()
-local session_limit, per_action, warn_percent = take(), take(), take()
-local user_limit, max_depth = take(), tonumber(take())
+local session_limit, token_limit, per_action, per_turn = take(), take(), take(), take()
+local warn_percent, kept_max, user_limit, user_name = take(), take(), take(), take()
+local max_depth = tonumber(take())
 local fields, texts = take_list(2), take_list(2)
 -- A limit that is no number compares false with everything, which would allow everything.
-if not (amount(session_limit) and amount(per_action) and amount(warn_percent)) then return {'bad_amount'} end
-if user_limit ~= 'unlimited' and not amount(user_limit) then return {'bad_amount'} end
+if not (amount(session_limit) and amount(per_action) and amount(warn_percent) and amount(kept_max)) then
+  return {'bad_amount'}
+end
+if per_turn ~= '' and not amount(per_turn) then return {'bad_amount'} end
+for _, limit in ipairs({token_limit, user_limit}) do
+  if limit ~= 'unlimited' and not amount(limit) then return {'bad_amount'} end
+end
 
 local answered = first_answer(idem, fingerprint)
 if answered then return answered end
@@ -49,9 +55,12 @@ redis.call('HSET', session, 'id', sid, 'state', 'idle', 'root', root, 'depth', d
   'seen_seq', 0, 'since_ms', 0, 'attempts', 0, 'ending', 0, 'cancelling', 0,
   'blocked', '', unpack(fields))
 if #texts > 0 then redis.call('HSET', text, unpack(texts)) end
-open_account(account, session_limit, warn_percent)
+local kept = math.min(math.floor(tonumber(session_limit) / 20), tonumber(kept_max))
+open_account(account, session_limit, token_limit, warn_percent, kept)
 redis.call('HSET', account, 'per_action', per_action)
-open_account(user_account, user_limit, warn_percent)
+if per_turn ~= '' then redis.call('HSET', account, 'per_turn', per_turn) end
+open_account(user_account, user_limit, 'unlimited', warn_percent, 0)
+redis.call('SADD', users, user_name)
 redis.call('ZADD', states.idle, now, sid)
 count('sessions:idle', 1)
 count('sessions:live', 1)

@@ -2,9 +2,10 @@
 -- KEYS: session events stats ws_stats effects messages turn inbox [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max
 --       n item* n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
---       token_count secret actual ended_as account_names hold_ttl_ms warning_event n (event body)*
--- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} |
+--       token_count secret actual tokens ended_as account_names hold_ttl_ms warning_event n (event body)*
+-- Returns {'ok', seq, accounts where turns wait} | {'repeat', seq} | {'fenced'} | {'gone'} |
 --         {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
+-- durable: with hold
 -- flags: allow-oom
 -- include: clock
 -- include: args
@@ -21,5 +22,6 @@ if refusal then return {refusal} end
 local list = take_list(2)
 -- Progress: whoever takes this session over from here starts counting attempts anew.
 redis.call('HSET', session, 'append_no', append_no, 'active_ms', now, 'attempts', 0)
-for _, part in ipairs(apply_commit(commit, inbox, messages, effects, turn, now)) do list[#list + 1] = part end
-return {'ok', tostring(emit(session, events, log_max, now, list))}
+local extra, waiting = apply_commit(commit, inbox, messages, effects, turn, now)
+for _, part in ipairs(extra) do list[#list + 1] = part end
+return {'ok', tostring(emit(session, events, log_max, now, list)), waiting}

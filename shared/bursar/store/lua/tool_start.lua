@@ -2,6 +2,7 @@
 -- KEYS: session events stats ws_stats effects [hold]
 -- ARGV: epoch owner append_no call_field log_max n (event body)*
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} | {'no_call'} | {'hold_ended'}
+-- durable: with hold
 -- include: clock
 -- include: args
 -- include: fence

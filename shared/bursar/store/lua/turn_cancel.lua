@@ -3,6 +3,7 @@
 -- ARGV: sid ref tid reason cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
 -- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, priority, epoch, inbox_seq} |
 --         {'terminal', state} | {'not_found'}
+-- durable
 -- flags: allow-oom
 -- include: clock
 -- include: args

@@ -4,9 +4,11 @@
 --       leases sessions user path blocked_cap [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max sid ref tid outcome code reason log_ttl_ms turn_ttl_ms
 --       ended_event  (then as step_commit from its items on)
--- Returns {'ok', seq, 'more' | 'rest', next_blocked} | {'repeat', seq, 'more' | 'rest', ''} |
+-- Returns {'ok', seq, 'more' | 'rest', next_blocked, accounts where turns wait} |
+--   {'repeat', seq, 'more' | 'rest', '', ''} |
 --   {'injected'} | {'fenced'} | {'gone'} | {'turn_ended', state} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
 -- 'injected': an input joined the turn that is not among the items; it has to be dealt with first.
+-- durable
 -- flags: allow-oom
 -- include: clock
 -- include: args
@@ -23,7 +25,7 @@ local log_ttl_ms, turn_ttl_ms, ended_event = take(), take(), take()
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then
   local s = redis.call('HMGET', session, 'event_seq', 'lease_until_ms')
-  return {'repeat', s[1], s[2] == '0' and 'rest' or 'more', ''}
+  return {'repeat', s[1], s[2] == '0' and 'rest' or 'more', '', ''}
 end
 if verdict ~= 'ok' then return {verdict} end
 local commit, refusal = read_commit(19)
@@ -42,7 +44,7 @@ for _, item in ipairs(commit.items) do
   if joined and redis.call('HEXISTS', turn, 'injected:' .. joined) == 1 then injections = injections - 1 end
 end
 if injections > 0 then return {'injected'} end
-local extra = apply_commit(commit, inbox, messages, effects, turn, now)
+local extra, waiting = apply_commit(commit, inbox, messages, effects, turn, now)
 redis.call('DEL', effects)
 set_turn_state(turn, turn_state, outcome)
 redis.call('HSET', turn, 'ended_ms', now, 'code', code, 'reason', reason,
@@ -57,7 +59,7 @@ list[#list] = nil
 list[#list] = nil
 for _, part in ipairs(extra) do list[#list + 1] = part end
 if redis.call('LLEN', inbox) > 0 then
-  return {'ok', tostring(emit(session, events, log_max, now, list)), 'more', ''}
+  return {'ok', tostring(emit(session, events, log_max, now, list)), 'more', '', waiting}
 end
 release_lease(session, leases, ws_stats, ref)
 if s[2] == '1' then
@@ -70,4 +72,4 @@ else
 end
 local seq = emit(session, events, log_max, now, list)
 redis.call('PEXPIRE', events, log_ttl_ms)
-return {'ok', tostring(seq), 'rest', next_blocked(blocked_cap)}
+return {'ok', tostring(seq), 'rest', next_blocked(blocked_cap), waiting}

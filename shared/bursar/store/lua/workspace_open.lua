@@ -18,7 +18,7 @@ local created = redis.call('HSETNX', workspace, 'id', id) == 1
 if created then
   redis.call('HSET', workspace, 'created_ms', now, 'paused', 0, 'killed', 0, 'max_running', 'unlimited',
     'max_sessions', 'unlimited', 'policy_version', 0)
-  open_account(account, limit, warn_percent)
+  open_account(account, limit, 'unlimited', warn_percent, 0)
 end
 if #settings > 0 then redis.call('HSET', workspace, unpack(settings)) end
 return {created and 'created' or 'updated'}

@@ -1,6 +1,6 @@
-"""Typed calls of the budget scripts: reserve on a whole path, end a hold, change a limit."""
+"""Typed calls of the scripts about holds: make one on a whole path of accounts, end one."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -20,14 +20,12 @@ __all__ = [
     "Path",
     "end_hold",
     "reserve",
-    "set_limit",
 ]
 
 _RESERVE = Script("budget_reserve")
 _END = Script("budget_end")
-_LIMIT = Script("account_limit")
 
-EndOp = Literal["commit", "release", "expire"]
+EndOp = Literal["commit", "release", "expire", "adjust"]
 EndedAs = Literal["committed", "released", "unconfirmed"]
 
 
@@ -56,21 +54,30 @@ class HoldRef(msgspec.Struct, frozen=True):
     key: str
     secret: str
     cost_microusd: int
+    tokens: int
     names: str
     accounts: tuple[str, ...]
     timers: str
     ledger: str
+    warned: bool = False
+    """Whether an account of the path is over its warn level."""
 
     def __repr__(self) -> str:
         return f"HoldRef({self.id!r}, cost_microusd={self.cost_microusd})"
 
 
 class EndedHold(msgspec.Struct, frozen=True):
-    """``state`` is ``committed``, ``released`` or ``unconfirmed``; ``warned`` names accounts."""
+    """``state`` is ``committed``, ``released`` or ``unconfirmed``.
+
+    ``warned`` names accounts that this took over their warn level, ``waiting`` those where turns
+    wait for money, ``overdrawn`` the one that it froze.
+    """
 
     state: str
     actual_microusd: int
     warned: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    overdrawn: str = ""
 
 
 class HoldWish(msgspec.Struct, frozen=True):
@@ -79,7 +86,9 @@ class HoldWish(msgspec.Struct, frozen=True):
     Args:
         hold_id: deterministic (``session/turn/step/attempt``), so that a repeat is recognised.
         sent: True if the money may be gone from now on; an expired hold is then booked in full.
-        ttl_ms: when it expires, should nobody end it.
+        ttl_ms: when it expires, should nobody end it and its lease have run out.
+        kind: what it pays for, with the model's or tool's name: ``model:…``, ``tool:…``, or
+            ``closing:…``, which may use what its session keeps back.
         price: version of the price that the amount was computed with.
 
     """
@@ -126,20 +135,23 @@ async def reserve(store: Store, lease: Lease, path: Path, wish: HoldWish) -> Hol
         wish.kind,
         wish.price,
     ]
-    keys = [session.hash, session.effects, key, shard.timers, *path.keys]
+    turn = session.workspace.turn(wish.turn)
+    keys = [session.hash, session.effects, key, shard.timers, turn, *path.keys]
     reply = await store.run(_RESERVE, keys, args)
-    secret = wish.secret
+    secret, warned = wish.secret, False
     if reply[0] == "refused":
         raise_refused(reply)
     if reply[0] == "repeat":
         if text(reply[1]) != "open":
             raise_for(["hold_ended"])
         secret = text(reply[2])
-    elif reply[0] != "ok":
+    elif reply[0] == "ok":
+        warned = text(reply[1]) == "1"
+    else:
         raise_for(reply)
     return HoldRef(
-        wish.hold_id, key, secret, wish.cost_microusd, names, path.keys, shard.timers,
-        session.workspace.ledger,
+        wish.hold_id, key, secret, wish.cost_microusd, wish.tokens, names, path.keys, shard.timers,
+        session.workspace.ledger, warned,
     )  # fmt: skip
 
 
@@ -153,15 +165,25 @@ async def end_hold(
     turn: str,
     secret: str = "",
     actual_microusd: int = 0,
+    tokens: int = 0,
     only_if_due: bool = False,
 ) -> EndedHold | None:
-    """End a hold outside a step's commit. None if ``only_if_due`` and its time has not come.
+    """End a hold outside a step's commit, or lower what one was booked with.
 
-    A hold that ended before answers as it ended then.
+    None if ``only_if_due`` and its time has not come, or its lease is alive. A hold that ended
+    before answers as it ended then, but a commit of one that expired books what was really spent,
+    if that is less.
+
+    Raises:
+        Conflict: ``hold_open`` for an adjustment of one that has not ended, ``not_lower`` for one
+            upwards, ``hold_not_yours`` for another secret.
+        NotFound: no such hold, or it ended too long ago.
+
     """
     ws = session.workspace
     accounts = [ws.account(name) for name in names.split(",")]
     keys = [
+        session.hash,
         ws.hold(hold_id),
         session.effects,
         ws.shard.timers,
@@ -172,33 +194,13 @@ async def end_hold(
         *accounts,
     ]
     ttl_ms = int(store.settings.hold_ttl_s * 1000)
-    reply = await store.run(
-        _END, keys, [op, secret, actual_microusd, names, ttl_ms, int(only_if_due)]
-    )
+    args = [op, secret, actual_microusd, tokens, names, ttl_ms, int(only_if_due)]
+    reply = await store.run(_END, keys, args)
     if reply[0] == "not_due":
         return None
     if reply[0] == "repeat":
         return EndedHold(text(reply[1]), int(text(reply[2]) or 0))
     if reply[0] != "ok":
         raise_for(reply)
-    return EndedHold(text(reply[1]), int(reply[2]), tuple(text_list(reply[3])))
-
-
-async def set_limit(
-    store: Store,
-    workspace: str,
-    account: str,
-    *,
-    change_id: str,
-    limit: str = "",
-    per_action: str = "",
-    warn_percent: str = "",
-) -> None:
-    """Change an account's limits with a ledger entry; empty leaves a value as it is."""
-    ws = store.workspace(workspace)
-    keys = [ws.account(account), ws.ledger, ws.idempotency("limit", change_id)]
-    ttl_ms = int(store.settings.idempotency_ttl_s * 1000)
-    args: list[Any] = [account, change_id, limit, per_action, warn_percent, ttl_ms]
-    reply = await store.run(_LIMIT, keys, args)
-    if reply[0] not in {"ok", "repeat"}:
-        raise_for(reply)
+    warned, waiting = (tuple(text_list(names)) for names in reply[3:5])
+    return EndedHold(text(reply[1]), int(reply[2]), warned, waiting, text(reply[5]))

@@ -3,10 +3,13 @@
 A script's header is its contract: ``KEYS:`` and ``ARGV:`` name the slots, ``Returns`` the replies.
 ``-- include: name`` pulls in ``lua/lib/name.lua`` once. ``-- flags:`` become the ``#!lua`` line,
 which makes Redis refuse a script whole, on low memory or undeclared keys, instead of half way.
+``-- durable`` means that its reply must not come before what it wrote is safe, where the store
+promises that; ``-- durable: with hold`` says so of calls that have the key ``hold``.
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +20,8 @@ LUA = Path(__file__).parent.parent / "lua"
 _HEADER = re.compile(r"^-- (KEYS|ARGV): ((?:.|\n--      )*)", re.MULTILINE)
 _INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
 _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
+_DURABLE = re.compile(r"^-- durable(?:: with (\w+))?$", re.MULTILINE)
+_NEVER = 1 << 31
 
 
 class Script:
@@ -48,6 +53,19 @@ class Script:
     def shebang(self) -> str:
         flags = _FLAGS.search(self.source)
         return f"#!lua flags={flags[1].strip()}\n" if flags else "#!lua\n"
+
+    def is_durable(self, keys: Sequence[str]) -> bool:
+        """Whether a call with these KEYS has to be answered durably."""
+        return len(keys) > self._durable_above
+
+    @cached_property
+    def _durable_above(self) -> int:
+        """With more KEYS than this a call is durable."""
+        found = _DURABLE.search(self.source)
+        if found is None:
+            return _NEVER
+        names = [re.sub(r"\W", "", name) for name in self.keys]
+        return names.index(found[1]) if found[1] else 0
 
     def text(self, *, shebang: bool) -> str:
         return self.shebang + self.body if shebang else self.body

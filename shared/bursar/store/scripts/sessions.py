@@ -7,7 +7,7 @@ import msgspec
 
 from bursar.events import Span
 from bursar.messages import Message
-from bursar.store.codec import encode_message, pairs, text
+from bursar.store.codec import encode_message, pairs, text, unlimited_or
 from bursar.store.keys import SessionKeys, WorkspaceKeys
 from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
@@ -58,6 +58,8 @@ class NewSession(msgspec.Struct, frozen=True):
     limit_microusd: int
     per_action_microusd: int
     warn_percent: int
+    token_limit: int | None = None
+    per_turn_microusd: int | None = None
     parent: str = ""
 
 
@@ -106,6 +108,7 @@ async def open_session(
         *index_keys(session, new.user, new.workspace_path),
         idempotency.redis_key(ws),
         ws.session(new.parent).hash if new.parent else session.hash,
+        ws.users,
     ]
     event = Span(session.id).event("session.created", user=new.user, parent=new.parent)
     args = [
@@ -115,9 +118,13 @@ async def open_session(
         event.body,
         settings.event_log_max,
         new.limit_microusd,
+        unlimited_or(new.token_limit),
         new.per_action_microusd,
+        "" if new.per_turn_microusd is None else new.per_turn_microusd,
         new.warn_percent,
-        "unlimited",
+        settings.closing_microusd,
+        unlimited_or(settings.user_limit_microusd),
+        new.user,
         settings.max_depth,
         *pairs(new.fields),
         *pairs(new.texts),
@@ -178,6 +185,7 @@ async def delete_session(
         session.effects,
         session.account,
         *index_keys(session, user, workspace_path),
+        session.workspace.waiters(f"s:{session.id}"),
     ]
     event = Span(session.id).event("session.ended", deleted=True)
     reply = await store.run(_DELETE, keys, [session.id, event.body])

@@ -1,7 +1,6 @@
 """Typed calls of the scripts that move a turn on. Each is one atomic change, fenced by the lease.
 
-A caller that lost a reply repeats the call with the same lease: `Lease.append_no` makes Redis
-answer the repeat without applying it twice.
+`bursar.store.scripts.parking` has those by which a turn waits.
 """
 
 import enum
@@ -15,8 +14,8 @@ from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
 from bursar.store.scripts.budgets import EndedAs, HoldRef
+from bursar.store.scripts.fenced import note_blocked, note_waiting, run_fenced
 from bursar.store.scripts.loader import Script
-from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
 __all__ = [
@@ -26,8 +25,6 @@ __all__ = [
     "append_events",
     "commit_step",
     "finish",
-    "park",
-    "resume",
     "start",
     "start_tool",
 ]
@@ -36,8 +33,6 @@ _START = Script("turn_start")
 _APPEND = Script("events_append")
 _COMMIT = Script("step_commit")
 _TOOL = Script("tool_start")
-_PARK = Script("turn_park")
-_RESUME = Script("turn_resume")
 _FINISH = Script("turn_finish")
 
 
@@ -48,8 +43,9 @@ class Commit(msgspec.Struct, frozen=True):
         items: inbox items that are dealt with, such as inputs that joined the turn.
         effects: fields to set in the session's open effects; ``effects_done`` are dropped.
         token_count: size of the context now, or None to leave it.
-        hold: hold to settle with ``actual_microusd``; ``ended_as`` is how its ledger entry names
-            that, ``warning`` the event body for accounts that it takes over their warn level.
+        hold: hold to settle with ``actual_microusd`` and ``actual_tokens``; ``ended_as`` is how its
+            ledger entry names that, ``warning`` the body of events about accounts that it takes
+            over their warn level or overdraws.
 
     """
 
@@ -64,6 +60,7 @@ class Commit(msgspec.Struct, frozen=True):
     token_count: int | None = None
     hold: HoldRef | None = None
     actual_microusd: int = 0
+    actual_tokens: int = 0
     ended_as: EndedAs = "committed"
     warning: bytes = b"{}"
 
@@ -83,6 +80,7 @@ class Commit(msgspec.Struct, frozen=True):
             "" if self.token_count is None else self.token_count,
             self.hold.secret if self.hold else "",
             self.actual_microusd,
+            self.actual_tokens,
             self.ended_as,
             self.hold.names if self.hold else "",
             int(store.settings.hold_ttl_s * 1000),
@@ -109,22 +107,6 @@ class Finished(enum.Enum):
     """Nothing is left: the lease was given back."""
     INJECTED = "injected"
     """Not at all: an input joined the turn that is not dealt with; look into the inbox."""
-
-
-_WROTE = {"ok", "repeat", "not_queued"}
-
-
-async def _write(
-    store: Store, lease: Lease, script: Script, keys: list[str], args: list[Any]
-) -> list[Any]:
-    """Run a fenced script under the lease's next number; raise on ``fenced`` and other refusals."""
-    number = lease.append_no + 1
-    reply = await store.run(script, keys, [lease.epoch, lease.owner, number, *args])
-    if reply[0] in _WROTE:
-        lease.append_no = number
-    elif reply[0] not in {"more", "not_waiting", "injected", "blocked"}:
-        raise_for(reply)
-    return reply
 
 
 async def start(
@@ -154,7 +136,7 @@ async def start(
         ws.hash,
         ws.shard.blocked_cap(ws.id),
     ]
-    reply = await _write(store, lease, _START, keys, args)
+    reply = await run_fenced(store, lease, _START, keys, args)
     return Started.YES if reply[0] in {"ok", "repeat"} else Started(reply[0])
 
 
@@ -162,7 +144,7 @@ async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> 
     """Append to the log and publish; returns the seq of the last event."""
     session = lease.session
     args = [store.settings.event_log_max, *event_args(events)]
-    reply = await _write(store, lease, _APPEND, [session.hash, session.events], args)
+    reply = await run_fenced(store, lease, _APPEND, [session.hash, session.events], args)
     return int(reply[1])
 
 
@@ -179,7 +161,9 @@ async def commit_step(
         session.inbox,
     ]
     args = [store.settings.event_log_max, *commit.args(store), *event_args(events)]
-    await _write(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
+    reply = await run_fenced(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
+    if reply[0] == "ok":
+        note_waiting(lease, reply[2])
 
 
 async def start_tool(
@@ -188,66 +172,19 @@ async def start_tool(
     call_field: str,
     events: Sequence[Event],
     hold: HoldRef | None = None,
-) -> None:
-    """Mark a tool call as sent; only after this may its effect begin."""
-    session = lease.session
-    keys = [*session.counted, session.effects, *([hold.key] if hold else [])]
-    args = [call_field, store.settings.event_log_max, *event_args(events)]
-    await _write(store, lease, _TOOL, keys, args)
-
-
-async def park(
-    store: Store,
-    lease: Lease,
-    turn: str,
     *,
-    reason: str,
-    seen_seq: int,
-    wake_ms: int,
-    events: Sequence[Event],
-) -> bool:
-    """Let go of a session whose turn waits. False: something unseen came in; look first.
+    once: bool = False,
+) -> None:
+    """Mark a tool call as sent; only after this may its effect begin.
 
     Args:
-        wake_ms: wake it after so many milliseconds; 0 means that only an inbox item wakes it.
+        once: it must not be repeated, so this mark must not be lost.
 
     """
     session = lease.session
-    ws = session.workspace
-    shard = ws.shard
-    keys = [*session.stateful, ws.turn(turn), shard.leases, shard.timers, shard.blocked_cap(ws.id)]
-    args = [
-        session.id,
-        session.ref,
-        turn,
-        reason,
-        seen_seq,
-        session.timer("wake", turn),
-        wake_ms,
-        store.settings.event_log_max,
-        *event_args(events),
-    ]
-    reply = await _write(store, lease, _PARK, keys, args)
-    if reply[0] == "more":
-        return False
-    _note_blocked(lease, reply[2])
-    return True
-
-
-async def resume(
-    store: Store, lease: Lease, turn: str, items: Sequence[InboxItem], events: Sequence[Event]
-) -> None:
-    """A parked turn runs again; the items that woke it are dropped."""
-    session = lease.session
-    keys = [*session.stateful, session.workspace.turn(turn), session.inbox]
-    args = [
-        turn,
-        store.settings.event_log_max,
-        len(items),
-        *(item.raw for item in items),
-        *event_args(events),
-    ]
-    await _write(store, lease, _RESUME, keys, args)
+    keys = [*session.counted, session.effects, *([hold.key] if hold else [])]
+    args = [call_field, store.settings.event_log_max, *event_args(events)]
+    await run_fenced(store, lease, _TOOL, keys, args, durably=once)
 
 
 async def finish(
@@ -300,18 +237,14 @@ async def finish(
         *commit.args(store),
         *event_args(events),
     ]
-    reply = await _write(store, lease, _FINISH, keys, args)
+    reply = await run_fenced(store, lease, _FINISH, keys, args)
     if reply[0] == "injected":
         return Finished.INJECTED
-    _note_blocked(lease, reply[3])
+    note_blocked(lease, reply[3])
+    note_waiting(lease, reply[4])
     return Finished(text(reply[2]))
 
 
 def _hold_keys(commit: Commit) -> list[str]:
     hold = commit.hold
     return [hold.key, hold.timers, hold.ledger, *hold.accounts] if hold else []
-
-
-def _note_blocked(lease: Lease, ref: Any) -> None:
-    if text(ref):
-        lease.next_blocked.append(text(ref))

@@ -8,7 +8,7 @@ local function read_commit(first_hold_key)
   local c = {items = take_list(1), messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
   c.steps, c.tool_calls = tonumber(take()), tonumber(take())
   c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
-  c.secret, c.actual, c.ended_as, c.names = take(), take(), take(), take()
+  c.secret, c.actual, c.tokens, c.ended_as, c.names = take(), take(), take(), take(), take()
   c.hold_ttl_ms, c.warning = take(), take()
   if #KEYS < first_hold_key then return c end
   c.hold, c.timers, c.ledger = KEYS[first_hold_key], KEYS[first_hold_key + 1], KEYS[first_hold_key + 2]
@@ -16,29 +16,35 @@ local function read_commit(first_hold_key)
   if not c.facts then return nil, 'no_hold' end
   if c.facts.secret ~= c.secret then return nil, 'bad_secret' end
   if c.facts.accounts ~= c.names then return nil, 'path_mismatch' end
-  if not amount(c.actual) then return nil, 'bad_amount' end
+  if not amount(c.actual) or not amount(c.tokens) then return nil, 'bad_amount' end
   c.accounts = keys_from(first_hold_key + 3)
   return c
 end
--- Returns warning events for accounts that this took over their warn level.
+-- Returns events about accounts that this took over their warn level or overdrew, and the names of
+-- those where turns wait for money.
 local function apply_settlement(c, turn, effects, now)
   -- A hold that expired meanwhile was already booked in full; the ledger says so.
-  if not c.hold or c.facts.state ~= 'open' then return {} end
-  local names = split(c.names)
-  local over = settle(c.hold, c.facts, names, c.accounts, c.actual, c.ended_as, now)
-  post_entry(c.ledger, c.facts, c.ended_as, c.actual, now)
+  if not c.hold or c.facts.state ~= 'open' then return {}, '' end
+  local noted = settle(c.hold, c.facts, c.names, c.accounts, c.actual, c.tokens, c.ended_as, now)
+  post_entry(c.ledger, c.facts, c.ended_as, c.actual, c.tokens, now)
   redis.call('PEXPIRE', c.hold, c.hold_ttl_ms)
   redis.call('ZREM', c.timers, c.facts.timer)
   redis.call('HDEL', effects, 'hold:' .. c.facts.id)
   redis.call('HINCRBY', turn, 'cost_microusd', c.actual)
+  if c.facts.capped == '1' then redis.call('HINCRBY', turn, 'held_microusd', -c.facts.cost_number) end
   count('cost_microusd', c.actual)
-  if tonumber(c.actual) > tonumber(c.facts.cost) then count('holds:underestimated', 1) end
+  if tonumber(c.actual) > c.facts.cost_number then count('holds:underestimated', 1) end
   local list = {}
-  for _, name in ipairs(over) do
+  for _, name in ipairs(noted.warned) do
     list[#list + 1] = 'budget.warning'
     list[#list + 1] = extend(c.warning, '"account":"' .. name .. '"')
   end
-  return list
+  if noted.overdrawn then
+    count('holds:overrun', 1)
+    list[#list + 1] = 'budget.overrun'
+    list[#list + 1] = extend(c.warning, '"account":"' .. noted.overdrawn .. '"')
+  end
+  return list, table.concat(noted.waiting, ',')
 end
 local function apply_commit(c, inbox, messages, effects, turn, now)
   for _, item in ipairs(c.items) do

@@ -1,0 +1,1 @@
+"""Does anything get out of the workspace folder? Hostile paths, and a racing process."""

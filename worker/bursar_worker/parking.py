@@ -1,0 +1,64 @@
+"""How a turn waits without a worker: for a provider's time, or for money."""
+
+import msgspec
+
+from bursar.events import Span
+from bursar.store.scripts import parking
+from bursar.store.scripts.parking import MoneyWait, Parking
+from bursar_worker.money import Unpaid, keeping
+from bursar_worker.scope import Scope
+
+__all__ = ["Parked", "Waited", "park"]
+
+
+class Parked(Exception):
+    """The provider asks to come back later: the turn should wait without a worker."""
+
+    def __init__(self, wait_s: float, reason: str) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Waited(msgspec.Struct, frozen=True):
+    """Fields of a turn's record about the money that it waited for."""
+
+    waits_for: str = ""
+    waiter: str = ""
+    woken: str = ""
+    woken_reason: str = ""
+
+
+async def park(scope: Scope, span: Span, why: Parked | Unpaid, seen_seq: int) -> Parking:
+    """Let the session go until what its turn waits for is there."""
+    if isinstance(why, Unpaid):
+        return await _park_for_money(scope, span, why, seen_seq)
+    wait_ms = max(1, int(why.wait_s * 1000))
+    event = span.event("turn.waiting", reason="rate_limited", detail=str(why), wake_in_ms=wait_ms)
+    return await scope.writer.write(
+        lambda: parking.park(
+            scope.store,
+            scope.lease,
+            span.turn,
+            reason="rate_limited",
+            seen_seq=seen_seq,
+            wake_ms=wait_ms,
+            events=[event],
+        )
+    )
+
+
+async def _park_for_money(scope: Scope, span: Span, unpaid: Unpaid, seen_seq: int) -> Parking:
+    details = unpaid.refused.details
+    wait = MoneyWait(
+        account=unpaid.account,
+        cost_microusd=unpaid.cost_microusd,
+        tokens=unpaid.tokens,
+        keeps=unpaid.account in keeping(scope),
+        asks=span.event("budget.exhausted", **details).body,
+    )
+    event = span.event("turn.waiting", reason="budget", **details)
+    return await scope.writer.write(
+        lambda: parking.park_for_money(
+            scope.store, scope.lease, span.turn, wait, seen_seq=seen_seq, events=[event]
+        )
+    )
