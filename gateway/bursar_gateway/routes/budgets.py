@@ -178,6 +178,7 @@ async def _change(
     view = await change_limit(gateway.store, ws, account, data, change_id=change)
     if view.waiting:
         await give(gateway.store, gateway.bells, ws, account)
+        (view,) = await read_accounts(gateway.store, ws, [account])
     return view
 
 

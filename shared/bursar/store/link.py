@@ -54,7 +54,9 @@ class _Shareable:
     _parser: Any
 
     def write(self, data: bytes) -> None:
-        self._writer.write(data)
+        # One that was cut a moment ago: its reader is about to tell everyone who waits.
+        if not self._writer.transport.is_closing():
+            self._writer.write(data)
 
     async def read_replies(self) -> list[Any]:
         """At least one reply. A refusal of a command is among them as an exception."""
