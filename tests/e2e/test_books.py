@@ -14,7 +14,7 @@ from bursar.cli.supervisor import Installation
 from bursar.client import Client
 from support.waiting import ended, wait_for
 
-SLOW = "local:echo?delay_ms=10&tokens=20"
+SLOW = "local:echo?delay_ms=100&tokens=20"
 
 
 @pytest.fixture
@@ -39,8 +39,9 @@ def test_the_audit_is_clean_while_turns_run(client: Client, bursar: Any) -> None
     turns = [client.start_turn(session, "spend a little").turn for session in sessions]
     held = 0
     while not all(ended(client, turn) for turn in turns):
-        (audit,) = bursar("audit", "budgets", "default")
-        held += audit["holds"]
+        audit = client.audit_budget()
+        assert audit.ok
+        held += audit.holds
     assert held > 0, "no call was under way, so nothing was shown"
     (audit,) = bursar("audit", "budgets")
     assert (audit["ok"], audit["holds"], audit["entries"]) == (True, 0, 12)
