@@ -13,6 +13,7 @@ from bursar.store.opening import open_store
 from bursar.store.redis import RedisClient
 from bursar.store.store import Store
 from support.invariants import check_accounts, check_lifetimes
+from support.topologies import ClusterServers
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,14 @@ def redis_server() -> Iterator[EmbeddedServer]:
     """One real server for the whole run; each test that uses `store` finds it empty."""
     with EmbeddedServer() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+    """A Cluster of a module's own, whose tests may take nodes away."""
+    servers = ClusterServers(tmp_path_factory.mktemp("cluster"))
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture

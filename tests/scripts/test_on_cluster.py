@@ -4,7 +4,7 @@ Redis refuses a script there that touches a key of another slot, so what passes 
 keys that it declares.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -30,13 +30,6 @@ from support.topologies import ClusterServers
 
 QUEUE = {"queue_claim", "queue_put"}
 """The queue has a Redis of its own, which is no Cluster."""
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
-    servers = ClusterServers(tmp_path_factory.mktemp("cluster"))
-    yield servers
-    servers.stop()
 
 
 @pytest.fixture

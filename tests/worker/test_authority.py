@@ -21,6 +21,7 @@ from bursar_worker import authority
 from bursar_worker.authority import Authority
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.main import WorkerProcess
+from support.hand_clock import HandClock, hand_clock
 from support.held import HeldModel, HeldTool, soon
 from support.stage import claimant
 from support.workers import WORKSPACE, Site, site, wait_until, working
@@ -28,15 +29,9 @@ from support.workers import WORKSPACE, Site, site, wait_until, working
 CALL = ToolCall("c1", "look")
 
 
-class Clock:
-    now_s = 100.0
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(authority, "monotonic_s", lambda: made.now_s)
-    return made
+def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
+    return hand_clock(monkeypatch, authority)
 
 
 async def has_to_wait(right: Authority) -> "asyncio.Task[None]":
@@ -47,7 +42,7 @@ async def has_to_wait(right: Authority) -> "asyncio.Task[None]":
     return waiting
 
 
-def test_a_lease_is_fresh_for_60_percent_of_its_time(clock: Clock) -> None:
+def test_a_lease_is_fresh_for_60_percent_of_its_time(clock: HandClock) -> None:
     right = Authority(1000, clock.now_s)
     clock.now_s += 0.59
     before = right.is_fresh
@@ -55,11 +50,11 @@ def test_a_lease_is_fresh_for_60_percent_of_its_time(clock: Clock) -> None:
     assert (before, right.is_fresh) == (True, False)
 
 
-async def test_a_fresh_lease_is_not_waited_for(clock: Clock) -> None:
+async def test_a_fresh_lease_is_not_waited_for(clock: HandClock) -> None:
     await asyncio.wait_for(Authority(1000, clock.now_s).require(), 1)
 
 
-async def test_a_renewal_lets_all_go_on_who_wait(clock: Clock) -> None:
+async def test_a_renewal_lets_all_go_on_who_wait(clock: HandClock) -> None:
     right = Authority(1000, clock.now_s)
     clock.now_s += 1
     waiting = [await has_to_wait(right) for _ in range(3)]
@@ -67,7 +62,7 @@ async def test_a_renewal_lets_all_go_on_who_wait(clock: Clock) -> None:
     await asyncio.wait_for(asyncio.gather(*waiting), 1)
 
 
-async def test_a_renewal_that_was_sent_too_long_ago_lets_nobody_go_on(clock: Clock) -> None:
+async def test_a_renewal_that_was_sent_too_long_ago_lets_nobody_go_on(clock: HandClock) -> None:
     right = Authority(1000, clock.now_s)
     clock.now_s += 2
     waiting = await has_to_wait(right)
@@ -78,7 +73,7 @@ async def test_a_renewal_that_was_sent_too_long_ago_lets_nobody_go_on(clock: Clo
     waiting.cancel()
 
 
-def test_renewals_that_are_heard_out_of_order_count_by_the_newest(clock: Clock) -> None:
+def test_renewals_that_are_heard_out_of_order_count_by_the_newest(clock: HandClock) -> None:
     right = Authority(1000, clock.now_s)
     right.renew(clock.now_s + 1)
     right.renew(clock.now_s + 0.1)

@@ -23,38 +23,33 @@ from bursar.testing import ScriptedModel
 from bursar_worker import grace
 from bursar_worker.grace import Grace
 from support.dead_worker import DeadWorker, announce_agent
+from support.hand_clock import HandClock, hand_clock
 from support.held import HeldTool, soon
 from support.invariants import check_accounts, check_lifetimes
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
 
-class Clock:
-    now_s = 100.0
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(grace, "monotonic_s", lambda: made.now_s)
-    return made
+def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
+    return hand_clock(monkeypatch, grace)
 
 
-def seen(clock: Clock, *, redis_ahead_s: float = 0.0, connects: int = 1) -> Grace:
+def seen(clock: HandClock, *, redis_ahead_s: float = 0.0, connects: int = 1) -> Grace:
     """Somebody's grace after a first look in which all was well."""
     made = Grace(4000)
     made.observe(_redis_ms(clock, redis_ahead_s), connects)
     return made
 
 
-def _redis_ms(clock: Clock, ahead_s: float = 0.0) -> int:
+def _redis_ms(clock: HandClock, ahead_s: float = 0.0) -> int:
     return int((1_700_000_000 + clock.now_s + ahead_s) * 1000)
 
 
-def test_there_is_none_at_first_and_after_a_first_look(clock: Clock) -> None:
+def test_there_is_none_at_first_and_after_a_first_look(clock: HandClock) -> None:
     assert (Grace(4000).is_over, seen(clock).is_over) == (True, True)
 
 
-def test_it_ends_by_itself_after_one_lease(clock: Clock) -> None:
+def test_it_ends_by_itself_after_one_lease(clock: HandClock) -> None:
     made = Grace(4000)
     made.begin("the test says so")
     clock.now_s += 3.9
@@ -63,7 +58,7 @@ def test_it_ends_by_itself_after_one_lease(clock: Clock) -> None:
     assert (before, made.is_over) == (False, True)
 
 
-def test_an_outage_that_goes_on_makes_it_longer(clock: Clock) -> None:
+def test_an_outage_that_goes_on_makes_it_longer(clock: HandClock) -> None:
     made = Grace(4000)
     made.begin("away")
     clock.now_s += 3
@@ -72,7 +67,7 @@ def test_an_outage_that_goes_on_makes_it_longer(clock: Clock) -> None:
     assert not made.is_over
 
 
-def test_it_is_announced_once_an_outage(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_announced_once_an_outage(clock: HandClock, caplog: pytest.LogCaptureFixture) -> None:
     made = Grace(4000)
     for _ in range(3):
         clock.now_s += 1
@@ -82,14 +77,14 @@ def test_it_is_announced_once_an_outage(clock: Clock, caplog: pytest.LogCaptureF
     ]
 
 
-def test_a_new_connection_begins_it(clock: Clock) -> None:
+def test_a_new_connection_begins_it(clock: HandClock) -> None:
     made = seen(clock, connects=1)
     made.observe(_redis_ms(clock), 2)
     assert not made.is_over
 
 
 @pytest.mark.parametrize("jump_s", [1.5, -1.5, 3600])
-def test_a_jump_of_the_clock_of_redis_begins_it(clock: Clock, jump_s: float) -> None:
+def test_a_jump_of_the_clock_of_redis_begins_it(clock: HandClock, jump_s: float) -> None:
     made = seen(clock)
     clock.now_s += 0.5
     made.observe(_redis_ms(clock, jump_s), 1)
@@ -97,14 +92,16 @@ def test_a_jump_of_the_clock_of_redis_begins_it(clock: Clock, jump_s: float) -> 
 
 
 @pytest.mark.parametrize("later_s", [0.5, 600])
-def test_time_that_passes_for_both_clocks_does_not_begin_it(clock: Clock, later_s: float) -> None:
+def test_time_that_passes_for_both_clocks_does_not_begin_it(
+    clock: HandClock, later_s: float
+) -> None:
     made = seen(clock)
     clock.now_s += later_s
     made.observe(_redis_ms(clock, 0.5), 1)
     assert made.is_over
 
 
-def test_a_jump_begins_it_once_and_not_at_each_further_look(clock: Clock) -> None:
+def test_a_jump_begins_it_once_and_not_at_each_further_look(clock: HandClock) -> None:
     made = seen(clock)
     made.observe(_redis_ms(clock, 100), 1)
     clock.now_s += 5

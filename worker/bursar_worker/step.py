@@ -28,9 +28,9 @@ from bursar_worker.transcript import Transcript
 __all__ = ["Answer", "ModelStep"]
 
 _MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
-_BYTES_A_TOKEN = 16  # far above what any language needs; more than that is more than was paid for
+_CHARS_A_TOKEN = 16  # far above what any language needs; more than that is more than was paid for
 _PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
-_SLACK = 4096
+_SLACK_CHARS = 4096  # so that a short answer of long words is not taken for an endless one
 _NOTE_TOKENS = max(len(WARNING_NOTE), len(CLOSING_NOTE))
 _MAX_ATTEMPT_NO = 1000
 _MAX_CALLS = 256  # bounds one commit; how many of them run is a setting
@@ -74,7 +74,7 @@ class _Stream:
     calls: list[ToolCall] = field(default_factory=list)
     usage: Usage | None = None
     size: int = 0
-    """Bytes of text, reasoning and calls."""
+    """Characters of text, reasoning and calls."""
 
     @property
     def started(self) -> bool:
@@ -133,13 +133,13 @@ class ModelStep:
         In one script with the turn's end, because a worker that takes over in between would make
         the call again without knowing of the first.
         """
-        partial, hold = self.partial(), self._hold
-        booked = 0 if hold is None or self._refused_unread else hold.cost_microusd
+        partial = self.partial()
+        booked = None if self._refused_unread else self._hold
         return Commit(
             messages=[partial] if partial else [],
-            hold=hold,
-            actual_microusd=booked,
-            actual_tokens=0 if hold is None or self._refused_unread else hold.tokens,
+            hold=self._hold,
+            actual_microusd=booked.cost_microusd if booked else 0,
+            actual_tokens=booked.tokens if booked else 0,
             ended_as="released" if self._refused_unread else "unconfirmed",
             warning=self._span.event("budget.warning").body,
         )
@@ -278,7 +278,10 @@ class ModelStep:
         """Stop reading when more came than was paid for: the provider does not keep to it."""
         stream = self._stream
         counted = stream.usage.output_tokens if stream.usage else 0
-        if counted > max_output_tokens or stream.size > max_output_tokens * _BYTES_A_TOKEN + _SLACK:
+        if (
+            counted > max_output_tokens
+            or stream.size > max_output_tokens * _CHARS_A_TOKEN + _SLACK_CHARS
+        ):
             raise ModelError(
                 f"the answer was longer than the {max_output_tokens} tokens that were asked for",
                 code="output_bound",

@@ -75,7 +75,7 @@ def _view(name: str, values: Sequence[Any]) -> AccountView:
     if values[0] is None:
         raise NotFound(f"no account {name!r} in this workspace", code="account_not_found")
     found = dict(zip(_FIELDS, map(text, values), strict=True))
-    limit = _limit(found["limit"])
+    limit = _number(found["limit"])
     posted, pending, kept = (int(found[field] or 0) for field in ("posted", "pending", "kept"))
     return AccountView(
         account=name,
@@ -85,22 +85,23 @@ def _view(name: str, values: Sequence[Any]) -> AccountView:
         available_microusd=None if limit is None else max(0, limit - kept - posted - pending),
         overrun_microusd=int(found["overrun"] or 0),
         warn_percent=int(found["warn_percent"] or 0),
-        per_action_microusd=_limit(found["per_action"]),
-        per_turn_microusd=_limit(found["per_turn"]),
+        per_action_microusd=_number(found["per_action"]),
+        per_turn_microusd=_number(found["per_turn"]),
         kept_microusd=kept,
         frozen=found["frozen"] == "1",
-        token_limit=_limit(found["token_limit"]),
+        token_limit=_number(found["token_limit"]),
         tokens_posted=int(found["tokens_posted"] or 0),
         tokens_pending=int(found["tokens_pending"] or 0),
         waiting=int(found["waiting"] or 0),
-        asked_ms=_limit(found["asked_ms"]),
+        asked_ms=_number(found["asked_ms"]),
         period=found["period"] or "none",
         time_zone=found["time_zone"],
-        resets_ms=_limit(found["resets_ms"]) or None,
+        resets_ms=_number(found["resets_ms"]) or None,
     )
 
 
-def _limit(value: str) -> int | None:
+def _number(value: str) -> int | None:
+    """None for what is unlimited or not set."""
     return None if value in {"", "unlimited"} else int(value)
 
 

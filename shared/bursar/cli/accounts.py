@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bursar.client import AccountView, BudgetQuestion
 
-__all__ = ["accounts_table", "questions_table"]
+__all__ = ["accounts_table", "limit_words", "questions_table", "used_bar"]
 
 _COLUMNS = (
     "account", "posted>", "pending>", "kept>", "available>", "limit>", "used", "tokens>",
@@ -37,16 +37,14 @@ def accounts_table(accounts: Sequence["AccountView"]) -> "RenderableType":
 
 
 def _cells(account: "AccountView") -> list[str]:
-    limit = account.limit_microusd
-    used = account.posted_microusd + account.pending_microusd
     return [
         account.account,
         usd(account.posted_microusd),
         usd(account.pending_microusd),
         usd(account.kept_microusd),
-        _amount(account.available_microusd),
-        _amount(limit),
-        "" if limit is None else bar(used, limit, account.warn_percent),
+        limit_words(account.available_microusd),
+        limit_words(account.limit_microusd),
+        used_bar(account),
         _tokens(account),
         str(account.waiting or ""),
         _state(account),
@@ -54,8 +52,16 @@ def _cells(account: "AccountView") -> list[str]:
     ]
 
 
-def _amount(limit_microusd: int | None) -> str:
+def limit_words(limit_microusd: int | None) -> str:
     return "unlimited" if limit_microusd is None else usd(limit_microusd)
+
+
+def used_bar(account: "AccountView") -> str:
+    """How full it is, what is held included; empty without a limit."""
+    if account.limit_microusd is None:
+        return ""
+    used = account.posted_microusd + account.pending_microusd
+    return bar(used, account.limit_microusd, account.warn_percent)
 
 
 def _tokens(account: "AccountView") -> str:
@@ -83,8 +89,8 @@ def questions_table(questions: Sequence["BudgetQuestion"]) -> "RenderableType":
                 account.account,
                 "" if account.asked_ms is None else ago(account.asked_ms),
                 _state(account),
-                _amount(account.available_microusd),
-                _amount(account.limit_microusd),
+                limit_words(account.available_microusd),
+                limit_words(account.limit_microusd),
                 usd(first[0].needs_microusd) if first else "",
                 str(account.waiting),
                 f"{shown} and {more} more" if more > 0 and shown else shown,

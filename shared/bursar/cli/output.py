@@ -5,20 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from bursar.money import usd
-
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from bursar.client import AccountView
 
 __all__ = [
     "ago",
     "ahead",
     "bar",
-    "budget_cells",
     "clean",
     "console",
     "fitting_table",
@@ -174,17 +170,3 @@ def bar(used: int, limit: int, warn_percent: int, *, colour: str = "") -> str:
     )
     share = "<1" if used and percent == 0 else str(percent)
     return f"[{colour}]{'█' * full}[/][dim]{'░' * (_BAR_CELLS - full)}[/] {share:>4} %"
-
-
-def budget_cells(account: "AccountView") -> list[str]:
-    """Name, spent, held, limit, left and a bar of one account."""
-    limit = account.limit_microusd
-    used = account.posted_microusd + account.pending_microusd
-    return [
-        account.account,
-        usd(account.posted_microusd),
-        usd(account.pending_microusd),
-        "unlimited" if limit is None else usd(limit),
-        "" if account.available_microusd is None else usd(account.available_microusd),
-        "" if limit is None else bar(used, limit, account.warn_percent),
-    ]

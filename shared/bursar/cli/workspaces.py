@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bursar.cli.accounts import limit_words, used_bar
 from bursar.cli.options import AsJson, connect, microusd_of
-from bursar.cli.output import ago, budget_cells, print_json, print_table
+from bursar.cli.output import ago, print_json, print_table
+from bursar.money import usd
 
 if TYPE_CHECKING:
     from bursar.client import WorkspaceView
@@ -40,9 +42,12 @@ def list_workspaces(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     rows = []
     for view in found:
-        _, spent, _, limit, _, used = budget_cells(view.budget)
+        budget = view.budget
+        spent, limit = usd(budget.posted_microusd), limit_words(budget.limit_microusd)
         caps = [_cap(view.max_running), _cap(view.max_sessions), _cap(view.max_queued)]
-        rows.append([view.id, _state(view), *caps, spent, limit, used, ago(view.created_ms)])
+        rows.append(
+            [view.id, _state(view), *caps, spent, limit, used_bar(budget), ago(view.created_ms)]
+        )
     print_table(_COLUMNS, rows, empty="no workspaces")
 
 

@@ -62,8 +62,7 @@ class RedisClient:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        name, *args = command
-        encoded: Command = (str(name), *[_encoded(arg) for arg in args])
+        encoded = _encoded(command)
         if not self._waiting:
             loop.call_soon(self._depart)
         self._waiting.append((encoded, future))
@@ -151,13 +150,16 @@ def _send(
     transport: Transport, command: tuple[Arg, ...], *, durably: bool = False
 ) -> asyncio.Future[Any]:
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    name, *args = command
-    encoded: Command = (str(name), *[_encoded(arg) for arg in args])
-    transport.send([(encoded, future)], durably=durably)
+    transport.send([(_encoded(command), future)], durably=durably)
     return future
 
 
-def _encoded(arg: Arg) -> bytes:
+def _encoded(command: tuple[Arg, ...]) -> Command:
+    name, *args = command
+    return (str(name), *[_encoded_arg(arg) for arg in args])
+
+
+def _encoded_arg(arg: Arg) -> bytes:
     if isinstance(arg, bytes):
         return arg
     if isinstance(arg, str):

@@ -1,7 +1,7 @@
 """A Cluster as one client: to the owner of each slot, also while owners change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,6 @@ QUEUE = "redis://127.0.0.1:1/0"
 """Nobody asks it here."""
 TIMEOUT_S = 1.0
 SHARDS = [ShardKeys(number) for number in range(16)]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
-    servers = ClusterServers(tmp_path_factory.mktemp("cluster"))
-    yield servers
-    servers.stop()
 
 
 @pytest.fixture
