@@ -5,13 +5,17 @@ of the text costs a few integer operations, whatever the pattern looks like. A r
 would backtrack, and ``*a*a*a*a*b`` in a policy would then stop a worker for minutes.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bursar.errors import InvalidInput
 
-__all__ = ["Glob"]
+__all__ = ["Glob", "includes"]
 
 _WILDCARDS = frozenset("*?\\")
+_MAX_STEPS = 10_000
+"""So long, some 20 ms, a comparison of patterns may keep a process from its other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Glob:
     _globstar: int = field(init=False, default=0, repr=False, compare=False)
     _optional: int = field(init=False, default=0, repr=False, compare=False)
     _end: int = field(init=False, default=0, repr=False, compare=False)
+    _needed: str = field(init=False, default="", repr=False, compare=False)
+    """Stands in all that matches: most texts are told by that, and much faster."""
 
     def __post_init__(self) -> None:
         literals: dict[str, int] = {}
@@ -41,19 +47,45 @@ class Glob:
                 masks[kind] |= 1 << index
         object.__setattr__(self, "_literals", literals)
         object.__setattr__(self, "_end", 1 << len(tokens))
+        object.__setattr__(self, "_needed", max(_runs(tokens), key=len, default=""))
         for kind, mask in masks.items():
             object.__setattr__(self, f"_{kind}", mask)
 
     def matches(self, text: str) -> bool:
-        states = self._skip(1)
+        if self._needed not in text:
+            return False
+        states = self.start
         for char in text:
-            inside = char not in self.separators
-            stay = states & (self._globstar | (self._star if inside else 0))
-            step = states & (self._literals.get(char, 0) | (self._one if inside else 0))
-            states = self._skip(stay | step << 1)
+            states = self.step(states, char)
             if not states:
                 return False
+        return self.accepts(states)
+
+    @property
+    def start(self) -> int:
+        """The states before the first character."""
+        return self._skip(1)
+
+    def step(self, states: int, char: str) -> int:
+        """The states after one more character; 0 is a dead end."""
+        inside = char not in self.separators
+        stay = states & (self._globstar | (self._star if inside else 0))
+        step = states & (self._literals.get(char, 0) | (self._one if inside else 0))
+        return self._skip(stay | step << 1)
+
+    def accepts(self, states: int) -> bool:
         return bool(states & self._end)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The characters that the pattern names."""
+        return frozenset(self._literals)
+
+    def leading_on(self, states: int) -> list[str] | None:
+        """The characters that lead on from ``states``; None if also some that are not named do."""
+        if states & (self._one | self._star | self._globstar):
+            return None
+        return [char for char, mask in self._literals.items() if states & mask]
 
     def _skip(self, states: int) -> int:
         """Add the states that are reached without a character: wildcards may match nothing."""
@@ -68,6 +100,51 @@ class Glob:
     @staticmethod
     def escape(text: str) -> str:
         return "".join(f"\\{char}" if char in _WILDCARDS else char for char in text)
+
+
+def includes(wide: Sequence[Glob], narrow: Glob) -> bool:
+    """Whether every text that ``narrow`` matches is matched by one of ``wide``; yes is proved.
+
+    All of them run side by side over every text there is, which comes down to the sets of states
+    that they can be in at once. No may also mean that these are too many: some patterns have more
+    of them than any machine has memory.
+    """
+    named = narrow.named.union(*(glob.named for glob in wide), narrow.separators)
+    # One character stands for all that no pattern names: to each of them they are the same.
+    other = next(chr(code) for code in itertools.count(0xE000) if chr(code) not in named)
+    everything = sorted({*named, other})
+    begin = narrow.start, tuple(glob.start for glob in wide)
+    seen, open_pairs, steps = {begin}, [begin], 0
+    while open_pairs:
+        mine, theirs = open_pairs.pop()
+        if narrow.accepts(mine) and not any(map(Glob.accepts, wide, theirs)):
+            return False
+        chars = narrow.leading_on(mine)
+        for char in everything if chars is None else chars:
+            steps += 1 + len(wide)
+            after = (
+                narrow.step(mine, char),
+                tuple(map(Glob.step, wide, theirs, itertools.repeat(char))),
+            )
+            if after[0] and after not in seen:
+                seen.add(after)
+                open_pairs.append(after)
+        if steps > _MAX_STEPS:
+            return False
+    return True
+
+
+def _runs(tokens: list[tuple[str, str]]) -> list[str]:
+    """Texts between wildcards. The separator after an optional ``**`` may be missing with it."""
+    runs, run = [], ""
+    for index, (kind, char) in enumerate(tokens):
+        may_miss = index >= 2 and tokens[index - 2][0] == "optional"
+        if kind == "literal" and not may_miss:
+            run += char
+        else:
+            runs.append(run)
+            run = ""
+    return [*runs, run]
 
 
 def _tokens(text: str, separators: str) -> list[tuple[str, str]]:
