@@ -1,10 +1,11 @@
-"""``bursar audit``: is everything as the records say? Needs an administrator's key."""
+"""``bursar audit``: is everything as the records say?"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bursar.cli import audit_log, audit_verify
 from bursar.cli.options import AsJson, connect
 from bursar.cli.output import console, make_table, print_json, tokens, watch
 
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Check the books (administrators).")
+app = typer.Typer(no_args_is_help=True, help="Read and verify the audit log; check the books.")
+for command in (
+    audit_verify.verify,
+    audit_log.tail,
+    audit_log.export,
+    audit_log.trim,
+    audit_log.accept,
+):
+    app.command()(command)
 
 _EVERY_S = 2.0
 _AUDIT_S = 600.0  # of a workspace with a very long ledger
-
-
-@app.callback()
-def group() -> None:
-    """Keep `budgets` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -40,7 +44,7 @@ def budgets(
 ) -> None:
     """Compute every account anew from the ledger and the open holds, and name what differs.
 
-    It is exact while everything runs. Status 1 if anything differs.
+    It is exact while everything runs. Status 1 if anything differs. For administrators.
 
     Example: bursar audit budgets acme beta
     """

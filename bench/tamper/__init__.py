@@ -1,0 +1,1 @@
+"""Is every change of an audit log found? Ten thousand planted ones."""
