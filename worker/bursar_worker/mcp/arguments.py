@@ -1,0 +1,218 @@
+"""Arguments of a call, checked strictly against the JSON Schema that a server gave.
+
+The schema is a stranger's. So nothing in it may cost more than a bounded amount of work: patterns
+run on an engine whose time grows with the text only, references stay within the document, and
+each check of a keyword counts. A few keywords are left to the server to check: those that describe
+what other keywords left over (``unevaluated…``), and patterns that look around or back.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from jsonschema import SchemaError, ValidationError
+from jsonschema.validators import Draft202012Validator, extend, validator_for
+from referencing import Registry
+
+from bursar.decoding import parse_json
+from bursar.errors import InvalidInput
+from bursar_worker.linear import LinearPattern
+
+__all__ = ["CONTEXT", "SchemaArguments"]
+
+CONTEXT = "\0context"
+"""The keyword of the call's context: no argument that a schema can name is called that."""
+
+_MAX_WORK = 100_000
+_MAX_NESTING = 64  # of keywords: a reference to itself must end long before Python's own limit
+_MAX_CHARS = 200
+
+_Check = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+class _TooMuchWorkError(Exception):
+    pass
+
+
+@dataclass
+class _Work:
+    """What one check may still cost. The text of an error may hold the whole of the arguments."""
+
+    left: int
+    an_error: int
+    nesting: int = 0
+
+    def spend(self, work: int) -> None:
+        self.left -= work
+        if self.left < 0 or self.nesting > _MAX_NESTING:
+            raise _TooMuchWorkError
+
+
+_work: ContextVar[_Work] = ContextVar("work")
+
+
+class SchemaArguments:
+    """An `ArgumentReader` made of a schema.
+
+    Raises:
+        InvalidInput: It is no JSON Schema; ``field`` is ``inputSchema``.
+
+    """
+
+    context = CONTEXT
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        standard = validator_for(schema, default=Draft202012Validator)
+        plain = _without_dialects(schema)
+        try:
+            standard.check_schema(plain)
+        except SchemaError as error:
+            raise InvalidInput(f"no JSON Schema: {_short(error)}", field="inputSchema") from None
+        except RecursionError:
+            raise InvalidInput("no JSON Schema: it never ends", field="inputSchema") from None
+        self._validator = _bounded(standard)(plain, registry=Registry())
+
+    def parse(self, arguments_json: str) -> dict[str, Any]:
+        values = parse_json(arguments_json, _OBJECT, field="arguments")
+        token = _work.set(_Work(_MAX_WORK, 1 + len(arguments_json) // 64))
+        try:
+            error = next(self._validator.iter_errors(values), None)
+        except _TooMuchWorkError:
+            raise InvalidInput(
+                "cannot be checked, the tool's schema asks for too much work", field="arguments"
+            ) from None
+        except Exception as error:
+            # A schema can be of the right form and still make no sense, such as a $ref to nowhere.
+            what = f"{type(error).__name__}: {error}"[:_MAX_CHARS]
+            raise InvalidInput(
+                f"cannot be checked against the tool's schema ({what})", field="arguments"
+            ) from error
+        finally:
+            _work.reset(token)
+        if error is not None:
+            raise InvalidInput(_short(error), field=_place(error) or "arguments")
+        return values
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+def _short(error: ValidationError | SchemaError) -> str:
+    message = str(error.message)
+    return message if len(message) <= _MAX_CHARS else message[:_MAX_CHARS] + "…"
+
+
+def _place(error: ValidationError) -> str:
+    steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.absolute_path)
+    return "".join(steps).removeprefix(".")[:_MAX_CHARS]
+
+
+def _without_dialects(schema: Any) -> Any:
+    """A part that names a dialect of its own would be checked by that dialect's unbounded rules."""
+    if isinstance(schema, list):
+        return [_without_dialects(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_dialects(value)
+        for key, value in schema.items()
+        if not (key == "$schema" and isinstance(value, str))
+    }
+
+
+@functools.cache
+def _bounded(standard: Any) -> Any:
+    checks = {**standard.VALIDATORS, **{k: v for k, v in _OWN.items() if k in standard.VALIDATORS}}
+    return extend(standard, {keyword: _counted(check) for keyword, check in checks.items()})
+
+
+def _counted(check: _Check) -> _Check:
+    def counted(
+        validator: Any, value: Any, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        work = _work.get()
+        work.nesting += 1
+        try:
+            work.spend(1)
+            for error in check(validator, value, instance, schema) or ():
+                work.spend(work.an_error)
+                yield error
+        finally:
+            work.nesting -= 1
+
+    return counted
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(text: str) -> LinearPattern | None:
+    try:
+        return LinearPattern(text)
+    except InvalidInput:
+        return None
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether the text has the pattern in it, or the pattern is one that is not checked here."""
+    compiled = _pattern(pattern)
+    return compiled is None or compiled.search(text)
+
+
+def _check_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(value, str) and not _matches(pattern, value):
+        yield ValidationError(f"does not match {pattern!r}")
+
+
+def _check_pattern_properties(
+    validator: Any, patterns: dict[str, Any], value: Any, _: Any
+) -> Iterator[ValidationError]:
+    for pattern, schema in patterns.items() if isinstance(value, dict) else ():
+        for name, each in value.items():
+            if _pattern(pattern) and _matches(pattern, name):
+                yield from validator.descend(each, schema, path=name, schema_path=pattern)
+
+
+def _check_further(
+    validator: Any, further: Any, value: Any, schema: dict[str, Any]
+) -> Iterator[ValidationError]:
+    """``additionalProperties``."""
+    if not isinstance(value, dict):
+        return
+    patterns = schema.get("patternProperties", {})
+    for name, each in value.items():
+        if name in schema.get("properties", {}) or any(_matches(p, name) for p in patterns):
+            continue
+        if further is False:
+            yield ValidationError("unknown, there is no such field", path=[name])
+        else:
+            yield from validator.descend(each, further, path=name)
+
+
+def _check_required(_: Any, names: list[str], value: Any, __: Any) -> Iterator[ValidationError]:
+    for name in names if isinstance(value, dict) else ():
+        if name not in value:
+            yield ValidationError("required, but not given", path=[name])
+
+
+def _check_unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[ValidationError]:
+    if wanted and isinstance(value, list):
+        texts = {msgspec.json.encode(each, order="deterministic") for each in value}
+        if len(texts) < len(value):
+            yield ValidationError("has an item twice")
+
+
+def _left_to_the_server(*_: Any) -> None:
+    return None
+
+
+_OWN: dict[str, _Check] = {
+    "pattern": _check_pattern,
+    "patternProperties": _check_pattern_properties,
+    "additionalProperties": _check_further,
+    "required": _check_required,
+    "uniqueItems": _check_unique,
+    "unevaluatedItems": _left_to_the_server,
+    "unevaluatedProperties": _left_to_the_server,
+}
