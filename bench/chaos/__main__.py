@@ -91,7 +91,7 @@ async def _points(
     wrong = [line for each in done for line in each.findings.wrong]
     _show(wrong)
     reached = sum((each.reached for each in done), Counter[str]())
-    rows = [(f"{point}: {what}", str(reached[point])) for point, what in POINTS.items()]
+    rows = [(f"{point}: {POINTS[point]}", str(reached[point])) for point in points.OF_TURNS]
     for effect, each in zip(points.CLASSES, done, strict=True):
         found = each.findings
         rows.append((f"{effect}: turns, effects", f"{each.accepted}, {found.effects[effect]}"))

@@ -29,7 +29,14 @@ class BrokenSite:
     Its append-only file is written before each answer.
     """
 
-    def __init__(self, folder: Path, *, workers: int = 0, gateways: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 0,
+        gateways: int = 2,
+        gateway_env: Mapping[str, str] | None = None,
+    ) -> None:
         self.key = f"bk_chaos_{secrets.token_hex(8)}"
         self.effects = folder / "effects"
         self.effects.touch()
@@ -40,6 +47,7 @@ class BrokenSite:
         self._logs = folder / "logs"
         self._logs.mkdir()
         self._first = (gateways, workers)
+        self._gateway_env = dict(gateway_env or {})
         self._started = 0
 
     async def __aenter__(self) -> Self:
@@ -70,7 +78,8 @@ class BrokenSite:
 
     def start_gateway(self, env: Mapping[str, str] | None = None) -> Child:
         port = free_port()
-        own = {"BURSAR_PORT": str(port), "BURSAR_API_KEY": self.key, **(env or {})}
+        own = {"BURSAR_PORT": str(port), "BURSAR_API_KEY": self.key}
+        own |= self._gateway_env | dict(env or {})
         child = self._child(f"gateway-{port}", "bursar_gateway", own)
         self.gateways.append(child)
         self.urls.append(f"http://127.0.0.1:{port}")

@@ -6,24 +6,39 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from bursar.budgets.accounts import AccountView
+from bursar.gate.allowances import AllowanceView, Scope
+from bursar.gate.capability_views import CapabilityView
+from bursar.gate.policy import Effect, Risk
 from bursar.inbox import BY_REQUEST
 from bursar.sessions import SessionSpec
+from bursar_gateway.audit import SealingState
 
 __all__ = [
+    "AcceptedHead",
     "Added",
+    "AllowanceImport",
+    "AuditTrim",
+    "CapabilityQuestion",
     "CheckpointWish",
     "Denial",
     "DeniedTurns",
     "DurabilityState",
     "Health",
     "Kill",
+    "ManifestAcceptance",
+    "MintedCapability",
     "NewKey",
     "NewMessage",
+    "NewPolicy",
     "NewSession",
     "NewTurn",
     "NewWorkspace",
     "PeriodChange",
+    "PolicyQuestion",
+    "PresentedCapability",
     "Readiness",
+    "Revocation",
+    "Revoked",
     "SessionBudget",
     "SessionEnd",
     "SessionPatch",
@@ -157,12 +172,99 @@ class Trim(_Body, frozen=True):
     checkpoint: str
 
 
+class AuditTrim(_Body, frozen=True):
+    """``head`` is the chain's head after entry ``to_seq``, in hex."""
+
+    to_seq: int
+    head: str
+
+
+class AcceptedHead(_Body, frozen=True):
+    """``reason`` stands in the installation's audit log."""
+
+    reason: str
+
+
+class NewPolicy(_Body, frozen=True):
+    """Patterns of actions; blocked wins over ask, and ask over allow.
+
+    With ``expected_version``, 0 for none, the change is refused if another version is in force.
+    """
+
+    blocked: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    expected_version: int | None = None
+
+
+class PolicyQuestion(_Body, frozen=True):
+    """``action`` is one such as ``exec://git push``, or a tool's name.
+
+    ``effect`` and ``risk`` are the tool's, as it declares them.
+    """
+
+    action: str
+    agent: str = ""
+    effect: Effect = "at_most_once"
+    risk: Risk = "low"
+
+
 class NewKey(_Body, frozen=True):
-    """``workspaces`` are names, or ``["*"]`` for all."""
+    """``workspaces`` are names, or ``["*"]`` for all.
+
+    An ``approver`` may answer questions about calls, grant and revoke.
+    """
 
     name: str
     workspaces: tuple[str, ...]
     admin: bool = False
+    approver: bool = False
+
+
+class Revocation(_Body, frozen=True):
+    """``session`` is one of the tree that is meant; empty for the workspace."""
+
+    scope: Scope
+    session: str = ""
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """How many ended."""
+
+    revoked: int
+
+
+class AllowanceImport(_Body, frozen=True):
+    """``entries`` as the export gave them."""
+
+    entries: list[AllowanceView]
+
+
+class PresentedCapability(_Body, frozen=True):
+    token: str
+
+
+class CapabilityQuestion(_Body, frozen=True):
+    """One of them."""
+
+    token: str = ""
+    id: str = ""
+
+
+class MintedCapability(msgspec.Struct, frozen=True):
+    """A right just made. The token is also kept, and is in force, in the workspace."""
+
+    token: str
+    capability: CapabilityView
+
+
+class ManifestAcceptance(_Body, frozen=True):
+    """Without a ``tool`` it is about all changed ones. ``sha256`` is of the look decided on."""
+
+    agent: str
+    server: str
+    tool: str = ""
+    sha256: str = ""
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -191,7 +293,10 @@ class DurabilityState(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """``queue`` may be ``unavailable`` in a gateway that is ready: inputs are durable without."""
+    """``queue`` may be ``unavailable`` in a gateway that is ready: inputs are durable without.
+
+    ``sealing`` says how far the audit logs are sealed; null before any gateway did so.
+    """
 
     status: Literal["ready"]
     store: Literal["ok"]
@@ -199,3 +304,4 @@ class Readiness(msgspec.Struct, frozen=True):
     workers: int
     versions: dict[str, str]
     durability: DurabilityState
+    sealing: SealingState | None = None

@@ -173,8 +173,9 @@ def _of_bursar(error: BursarError, status: int) -> Problem:
     if isinstance(error, StoreUnfit):
         logger.error("the store is unfit: %s", error)
         detail = "the store must not be used as it is configured; the log of this gateway says why"
-    field = error.field if isinstance(error, InvalidInput) else ""
-    return _problem(status, error.code, detail, field=field, headers=headers, details=error.details)
+    return _problem(
+        status, error.code, detail, field=error.field, headers=headers, details=error.details
+    )
 
 
 def _status_of(error: BursarError) -> int:

@@ -12,19 +12,47 @@ if TYPE_CHECKING:
     from bursar.client import AsyncClient, Client
     from bursar.context import ToolContext
     from bursar.errors import BursarError
+    from bursar.gate.hosts import net_action
     from bursar.gate.policy import Policy
+    from bursar.hooks import (
+        Allow,
+        Ask,
+        Block,
+        Modify,
+        PostTool,
+        PreTool,
+        SessionEnd,
+        SessionStart,
+        ToolFailure,
+        UserPrompt,
+        hook,
+    )
+    from bursar.mcp import McpServer
     from bursar.models import Price
     from bursar.tools import tool
 
 __all__ = [
     "Agent",
+    "Allow",
+    "Ask",
     "AsyncClient",
+    "Block",
     "BursarError",
     "Client",
+    "McpServer",
+    "Modify",
     "Policy",
+    "PostTool",
+    "PreTool",
     "Price",
+    "SessionEnd",
+    "SessionStart",
     "ToolContext",
+    "ToolFailure",
+    "UserPrompt",
     "__version__",
+    "hook",
+    "net_action",
     "tool",
 ]
 
@@ -32,12 +60,25 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "bursar.agents",
+    "Allow": "bursar.hooks",
+    "Ask": "bursar.hooks",
     "AsyncClient": "bursar.client",
+    "Block": "bursar.hooks",
     "BursarError": "bursar.errors",
     "Client": "bursar.client",
+    "McpServer": "bursar.mcp",
+    "Modify": "bursar.hooks",
     "Policy": "bursar.gate.policy",
+    "PostTool": "bursar.hooks",
+    "PreTool": "bursar.hooks",
     "Price": "bursar.models",
+    "SessionEnd": "bursar.hooks",
+    "SessionStart": "bursar.hooks",
     "ToolContext": "bursar.context",
+    "ToolFailure": "bursar.hooks",
+    "UserPrompt": "bursar.hooks",
+    "hook": "bursar.hooks",
+    "net_action": "bursar.gate.hosts",
     "tool": "bursar.tools",
 }
 

@@ -12,11 +12,15 @@ import msgspec
 
 from bursar.errors import InvalidInput
 from bursar.gate.policy import Policy
+from bursar.hooks import Hook
 from bursar.ids import check_id
+from bursar.mcp import McpServer
 from bursar.models import Model
 from bursar.tools import Tool
 
 __all__ = ["Agent", "load_agents"]
+
+_MAX_HOOKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,10 @@ class Agent:
     temperature: float | None = None
     subagents: Sequence[str] = ()
     """Names of agents that this one may give tasks to."""
+    mcp: Sequence[McpServer] = ()
+    """MCP servers whose tools it has besides its own."""
+    hooks: Sequence[Hook] = ()
+    """Functions that look at its calls, inputs and sessions; see `bursar.hooks`."""
 
     def __post_init__(self) -> None:
         check_id(self.name, "agent.name")
@@ -60,6 +68,8 @@ class Agent:
             raise InvalidInput("expected a number from 0 to 2", field="agent.temperature")
         object.__setattr__(self, "tools", _checked_tools(self.tools))
         object.__setattr__(self, "subagents", _checked_names(self.subagents))
+        object.__setattr__(self, "mcp", _checked_servers(self.mcp))
+        object.__setattr__(self, "hooks", _checked_hooks(self.hooks))
 
     @property
     def model_name(self) -> str:
@@ -74,6 +84,14 @@ class Agent:
         return next((tool for tool in self.tools if tool.name == name), None)
 
     @property
+    def hook_names(self) -> dict[str, list[str]]:
+        """Names of its hooks by their event, as workers announce them."""
+        found: dict[str, list[str]] = {}
+        for hook in self.hooks:
+            found.setdefault(hook.event, []).append(hook.name)
+        return found
+
+    @property
     def manifest_hash(self) -> str:
         """SHA-256 over everything that makes the agent behave as it does."""
         manifest = {
@@ -85,6 +103,8 @@ class Agent:
             "policy": self.policy.to_dict(),
             "limits": [self.max_steps, self.max_output_tokens, self.temperature],
             "subagents": list(self.subagents),
+            "mcp": [server.manifest_hash for server in self.mcp],
+            "hooks": [hook.manifest() for hook in self.hooks],
         }
         return hashlib.sha256(msgspec.json.encode(manifest, order="deterministic")).hexdigest()
 
@@ -158,3 +178,30 @@ def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise InvalidInput("expected a list of names", field="agent.subagents")
     return tuple(check_id(name, f"agent.subagents[{i}]") for i, name in enumerate(names))
+
+
+def _checked_servers(servers: Sequence[Any]) -> tuple[McpServer, ...]:
+    seen: set[str] = set()
+    for index, server in enumerate(servers):
+        place = f"agent.mcp[{index}]"
+        if not isinstance(server, McpServer):
+            raise InvalidInput("expected McpServer.stdio(…) or McpServer.http(…)", field=place)
+        if server.name in seen:
+            raise InvalidInput(f"a second server called {server.name!r}", field=place)
+        seen.add(server.name)
+    return tuple(servers)
+
+
+def _checked_hooks(hooks: Sequence[Any]) -> tuple[Hook, ...]:
+    seen: set[tuple[str, str]] = set()
+    if len(hooks) > _MAX_HOOKS:
+        raise InvalidInput(f"expected at most {_MAX_HOOKS} hooks", field="agent.hooks")
+    for index, hook in enumerate(hooks):
+        place = f"agent.hooks[{index}]"
+        if not isinstance(hook, Hook):
+            what = getattr(hook, "__name__", None) or type(hook).__name__
+            raise InvalidInput(f"{what} is no hook, put @hook(…) above it", field=place)
+        if (hook.event, hook.name) in seen:
+            raise InvalidInput(f"a second {hook.event} hook called {hook.name!r}", field=place)
+        seen.add((hook.event, hook.name))
+    return tuple(hooks)

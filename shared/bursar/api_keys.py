@@ -7,15 +7,18 @@ not a token that was good within the last second always costs one read and one c
 
 import hmac
 import re
+from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.clock import monotonic_s
-from bursar.errors import Denied, InvalidInput, NotFound
+from bursar.errors import Denied, InvalidInput
 from bursar.ids import check_id, check_workspace, new_id, new_secret
 from bursar.registry import redis_ms
 from bursar.store.codec import decode_json, encode_json, text
 from bursar.store.keys import GlobalKeys
+from bursar.store.scripts.api_keys import change_api_key
 from bursar.store.store import Store
 
 __all__ = ["ALL_WORKSPACES", "ApiKeyView", "ApiKeys", "NewApiKey", "Principal"]
@@ -35,6 +38,8 @@ class ApiKeyView(msgspec.Struct, frozen=True):
     workspaces: tuple[str, ...]
     admin: bool
     created_ms: int
+    approver: bool = False
+    """May answer questions, and grant and revoke; administrators always may."""
 
 
 class NewApiKey(msgspec.Struct, frozen=True):
@@ -50,6 +55,16 @@ class Principal(msgspec.Struct, frozen=True):
     id: str
     workspaces: frozenset[str]
     admin: bool
+    approver: bool = False
+
+    @property
+    def may_approve(self) -> bool:
+        return self.admin or self.approver
+
+    @property
+    def actor(self) -> str:
+        """Who this is in audit entries."""
+        return f"key:{self.id}"
 
     def may_see(self, workspace: str) -> bool:
         return ALL_WORKSPACES in self.workspaces or workspace in self.workspaces
@@ -61,9 +76,12 @@ class _Stored(msgspec.Struct, frozen=True):
     admin: bool
     created_ms: int
     hash: str
+    approver: bool = False
 
     def view(self, key_id: str) -> ApiKeyView:
-        return ApiKeyView(key_id, self.name, self.workspaces, self.admin, self.created_ms)
+        return ApiKeyView(
+            key_id, self.name, self.workspaces, self.admin, self.created_ms, self.approver
+        )
 
 
 _NOBODY = encode_json(_Stored("", (), False, 0, "0" * 64))
@@ -91,7 +109,15 @@ class ApiKeys:
         self._good: dict[str, tuple[Principal, float]] = {}
         self._good_since_s = 0.0
 
-    async def create(self, *, name: str, workspaces: tuple[str, ...], admin: bool) -> NewApiKey:
+    async def create(
+        self,
+        *,
+        name: str,
+        workspaces: tuple[str, ...],
+        admin: bool,
+        approver: bool = False,
+        actor: str = SYSTEM,
+    ) -> NewApiKey:
         if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
             raise InvalidInput(f"expected 1-{_MAX_NAME} printable characters", field="name")
         if not 1 <= len(workspaces) <= _MAX_WORKSPACES:
@@ -102,10 +128,12 @@ class ApiKeys:
         if admin and workspaces != (ALL_WORKSPACES,):
             raise InvalidInput('expected ["*"] for an administrator', field="workspaces")
         key_id, secret = new_id("key").removeprefix("key_"), new_secret(160)
-        stored = _Stored(
-            name, workspaces, admin, await redis_ms(self._store), self._hash(key_id, secret)
-        )
-        await self._store.redis.call("HSET", GlobalKeys.api_keys, key_id, encode_json(stored))
+        now = await redis_ms(self._store)
+        hashed = self._hash(key_id, secret)
+        stored = _Stored(name, workspaces, admin, now, hashed, approver)
+        facts = {"name": name, "workspaces": workspaces, "admin": admin, "approver": approver}
+        record = _record("key.create", key_id, actor, facts)
+        await change_api_key(self._store, key_id, encode_json(stored), record)
         return NewApiKey(stored.view(key_id), f"bk_{key_id}_{secret}")
 
     async def list_keys(self) -> list[ApiKeyView]:
@@ -116,12 +144,13 @@ class ApiKeys:
             for key_id, value in sorted(fields.items())
         ]
 
-    async def revoke(self, key_id: str) -> None:
+    async def revoke(self, key_id: str, *, actor: str = SYSTEM) -> None:
         """Gateways that verified the key within the last second may take it for the rest of it."""
-        removed = await self._store.redis.call("HDEL", GlobalKeys.api_keys, check_id(key_id, "key"))
-        self._good.clear()
-        if not removed:
-            raise NotFound("no such API key", code="key_not_found")
+        record = _record("key.revoke", check_id(key_id, "key"), actor, {})
+        try:
+            await change_api_key(self._store, key_id, b"", record)
+        finally:
+            self._good.clear()
 
     async def verify(self, token: str) -> Principal:
         """Raises `Denied` (``unauthenticated``); the same for every kind of wrong token."""
@@ -140,7 +169,7 @@ class ApiKeys:
         stored = decode_json(raw or _NOBODY, _Stored)
         if not hmac.compare_digest(found, stored.hash):
             raise Denied("a valid API key is needed", code="unauthenticated")
-        principal = Principal(key_id, frozenset(stored.workspaces), stored.admin)
+        principal = Principal(key_id, frozenset(stored.workspaces), stored.admin, stored.approver)
         self._remember(found, principal)
         return principal
 
@@ -156,3 +185,8 @@ class ApiKeys:
         """Bound to the id, so that a stored hash is worth nothing under another one."""
         pepper = self._pepper or self._store.pepper
         return hmac.digest(pepper.encode(), f"{key_id}:{secret}".encode(), "sha256").hex()
+
+
+def _record(action: str, key_id: str, actor: str, facts: dict[str, Any]) -> Record:
+    details = {"key": key_id, **facts}
+    return Record(workspace="", actor=actor, action=action, decision="done", details=details)

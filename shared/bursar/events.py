@@ -1,4 +1,4 @@
-"""The event log of a session: what its entries look like, here and on the wire.
+"""Event logs, of sessions and of workspaces: what entries look like, here and on the wire.
 
 An event is a kind and a JSON object with ``session turn step attempt seq at_ms`` and the kind's own
 fields. ``seq`` and ``at_ms`` are added inside the script that appends it. Ids on the wire are
@@ -6,13 +6,12 @@ fields. ``seq`` and ``at_ms`` are added inside the script that appends it. Ids o
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from bursar.errors import InvalidInput, NotFound
 from bursar.store.codec import encode_json, text
-from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "KINDS",
     "TERMINAL",
     "Event",
+    "EventLog",
     "LoggedEvent",
     "Span",
     "event_args",
@@ -30,6 +30,8 @@ __all__ = [
     "read_log",
     "turn_head",
 ]
+
+_ABSENT = {"session": "no such session in this workspace", "workspace": "no such workspace"}
 
 TERMINAL = frozenset({"turn.succeeded", "turn.failed", "turn.cancelled", "turn.quarantined"})
 DELTAS = frozenset({"text.delta", "reasoning.delta"})
@@ -50,15 +52,31 @@ KINDS = (
         "tool.started",
         "tool.progress",
         "tool.finished",
+        "approval.requested",
+        "approval.deferred",
+        "approval.resolved",
         "budget.warning",
         "budget.raised",
         "budget.overrun",
         "budget.exhausted",
         "usage",
+        "webhook.failed",
         "gap",
         "reset",
     }
 )
+
+
+class EventLog(Protocol):
+    """A log of events: `SessionKeys`, or `WorkspaceKeys` for the feed of a workspace.
+
+    ``events`` is the stream and its channel; the hash counts its numbers, and is that of the thing
+    of this ``kind`` whose events these are.
+    """
+
+    kind: str
+    hash: str
+    events: str
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -140,19 +158,24 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
     return int(generation), int(seq)
 
 
-async def read_head(store: Store, session: SessionKeys) -> tuple[int, str]:
-    """The seq of the session's newest event, which the log may no longer hold, and its state."""
-    seq, state = await store.redis.call("HMGET", session.hash, "event_seq", "state")
-    if seq is None:
-        raise NotFound("no such session in this workspace", code="session_not_found")
-    return int(seq), text(state)
+async def read_head(store: Store, log: EventLog) -> tuple[int, str]:
+    """The seq of the newest event, which the log may no longer hold, and a session's state.
+
+    Raises:
+        NotFound: there is nothing that the log could be of.
+
+    """
+    known, seq, state = await store.redis.call("HMGET", log.hash, "id", "event_seq", "state")
+    if known is None:
+        raise NotFound(_ABSENT[log.kind], code=f"{log.kind}_not_found")
+    return int(seq or 0), text(state)
 
 
 async def read_log(
-    store: Store, session: SessionKeys, *, after: int, limit: int = 500
+    store: Store, log: EventLog, *, after: int, limit: int = 500
 ) -> list[LoggedEvent]:
     """Events with a seq greater than ``after``, oldest first."""
-    entries = await store.redis.call("XRANGE", session.events, f"({after}-0", "+", "COUNT", limit)
+    entries = await store.redis.call("XRANGE", log.events, f"({after}-0", "+", "COUNT", limit)
     return [
         LoggedEvent(int(text(entry_id).split("-")[0]), text(fields[b"t"]), fields[b"d"])
         for entry_id, fields in entries
@@ -160,6 +183,6 @@ async def read_log(
 
 
 def parse_published(payload: bytes) -> LoggedEvent:
-    """Read a message of the session's channel: ``<seq> <kind> <data>``."""
+    """Read a message of a log's channel: ``<seq> <kind> <data>``."""
     seq, kind, data = payload.split(b" ", 2)
     return LoggedEvent(int(seq), kind.decode(), data)

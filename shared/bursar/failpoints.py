@@ -33,6 +33,7 @@ POINTS = {
     "C13": "worker, a result is recorded",
     "C14": "worker, a turn is parked",
     "C16": "worker, a turn has ended",
+    "C17": "gateway, a webhook is due and not sent",
 }
 """Where a process may be lost, in the order of a turn's way."""
 

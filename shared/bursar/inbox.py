@@ -5,7 +5,8 @@ import logging
 import msgspec
 
 from bursar import turns
-from bursar.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
+from bursar.audit.entries import SYSTEM
+from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.failpoints import failpoint
 from bursar.ids import new_id
 from bursar.leases import InboxItem
@@ -103,7 +104,9 @@ class Inputs:
             self._facts.pop(session.ref, None)
         raise Conflict("the session changes too fast, try again", code="session_changing")
 
-    async def cancel(self, workspace: str, tid: str, reason: str = BY_REQUEST) -> TurnView:
+    async def cancel(
+        self, workspace: str, tid: str, reason: str = BY_REQUEST, *, actor: str = SYSTEM
+    ) -> TurnView:
         """Record a cancel, then signal it. A turn that has ended stays as it ended.
 
         Args:
@@ -112,11 +115,14 @@ class Inputs:
         """
         check_reason(reason)
         turn = await turns.get(self._store, workspace, tid)
-        await self._cancel(locate(self._store, workspace, turn.session), tid, reason)
+        session = locate(self._store, workspace, turn.session)
+        await self._cancel(session, tid, reason, actor)
         return await turns.get(self._store, workspace, tid)
 
-    async def _cancel(self, session: SessionKeys, tid: str, reason: str) -> None:
-        cancelled = await inputs.cancel_turn(self._store, session, tid, reason)
+    async def _cancel(
+        self, session: SessionKeys, tid: str, reason: str, actor: str = SYSTEM
+    ) -> None:
+        cancelled = await inputs.cancel_turn(self._store, session, tid, reason, actor=actor)
         if cancelled.status == "asked":
             await self._wake(session, cancelled.agent, cancelled.priority, cancelled)
 
@@ -132,7 +138,9 @@ class Inputs:
             except NotFound:
                 logger.info("turn %s of %s is gone already", tid, session.ref)
 
-    async def end(self, workspace: str, sid: str, *, force: bool = False) -> str:
+    async def end(
+        self, workspace: str, sid: str, *, force: bool = False, actor: str = SYSTEM
+    ) -> str:
         """End a session: ``ended``, or ``ending`` while accepted inputs are worked off.
 
         Args:
@@ -140,7 +148,7 @@ class Inputs:
 
         """
         session = locate(self._store, workspace, sid)
-        outcome = await sessions.end_session(self._store, session)
+        outcome = await sessions.end_session(self._store, session, actor=actor)
         if not force or outcome != "ending":
             return outcome
         await self.cancel_session(session, "the session was ended")
@@ -168,15 +176,8 @@ class Inputs:
         at: Accepted | Cancelled,
         turn: str = "",
     ) -> None:
-        try:
-            if at.outcome == "ring":
-                ring = Ring(session, agent, priority, at.epoch, at.inbox_seq, turn)
-                await self._bells.ring(ring)
-            elif at.outcome == "held":
-                await self._bells.poke(at.worker, session.ref)
-        except StoreUnavailable as error:
-            # What was accepted is durable; the sweeper and the heartbeat find it without a bell.
-            logger.warning("nobody could be told of %s: %s", session.ref, error)
+        ring = Ring(session, agent, priority, at.epoch, at.inbox_seq, turn)
+        await self._bells.tell(ring, at.outcome, at.worker)
 
 
 def check_reason(reason: str) -> str:

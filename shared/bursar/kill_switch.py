@@ -8,6 +8,7 @@ sweeper, for which a timer stays until nothing is open any more.
 import asyncio
 from collections.abc import Sequence
 
+from bursar.audit.entries import SYSTEM
 from bursar.errors import Conflict
 from bursar.ids import check_workspace
 from bursar.inbox import Inputs, check_reason
@@ -24,17 +25,19 @@ _AT_ONCE = 100
 _SAMPLE = 200  # sessions in each state that one sweep looks at
 
 
-async def kill(store: Store, inputs: Inputs, workspace: str, reason: str) -> WorkspaceView:
+async def kill(
+    store: Store, inputs: Inputs, workspace: str, reason: str, *, actor: str = SYSTEM
+) -> WorkspaceView:
     """Throw the switch and cancel what is open. Running calls stop within a second or two."""
     ws = store.workspace(check_workspace(workspace))
-    await kill_workspace(store, ws, check_reason(reason))
+    await kill_workspace(store, ws, check_reason(reason), actor=actor)
     for state in _OPEN:
         sids = text_list(await store.redis.call("ZRANGE", ws.sessions_in_state(state), 0, -1))
         await _cancel(inputs, ws, sids, reason)
     return await get(store, workspace)
 
 
-async def revive(store: Store, workspace: str) -> WorkspaceView:
+async def revive(store: Store, workspace: str, *, actor: str = SYSTEM) -> WorkspaceView:
     """Take inputs again and let sessions run.
 
     Raises:
@@ -43,7 +46,8 @@ async def revive(store: Store, workspace: str) -> WorkspaceView:
     """
     if not (await get(store, workspace)).killed:
         raise Conflict("the workspace was not killed", code="workspace_alive")
-    return await change(store, workspace, {"killed": 0, "paused": 0})
+    alive = {"killed": 0, "paused": 0}
+    return await change(store, workspace, alive, actor=actor, action="workspace.revive")
 
 
 async def sweep_killed(store: Store, inputs: Inputs, workspace: str) -> None:

@@ -115,6 +115,19 @@ class Bells:
         except StoreUnavailable as error:
             logger.warning("no bell for %s, the sweeper will ring: %s", ring.session.ref, error)
 
+    async def tell(self, ring: Ring, outcome: str, worker: str = "") -> None:
+        """Tell of news in a session: by a bell, or who drives it, as a script's ``outcome`` says.
+
+        What was written is durable: should nobody hear it, sweeper and heartbeat find it.
+        """
+        try:
+            if outcome == "ring":
+                await self.ring(ring)
+            elif outcome == "held":
+                await self.poke(worker, ring.session.ref)
+        except StoreUnavailable as error:
+            logger.warning("nobody could be told of %s: %s", ring.session.ref, error)
+
     async def poke(self, worker: str, ref: str) -> None:
         """Tell the worker that drives ``ref`` to look at its inbox now."""
         key = GlobalKeys.control(worker)

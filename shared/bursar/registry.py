@@ -41,6 +41,10 @@ class AgentEntry(msgspec.Struct, frozen=True):
     model: str = ""
     seen_ms: int = 0
     live: bool = False
+    policy: dict[str, list[str]] | None = None
+    """That of the agent's code; None if the worker that announced it did not say."""
+    hooks: dict[str, list[str]] = {}
+    """Names of its hooks by their event."""
 
 
 class WorkerView(msgspec.Struct, frozen=True):

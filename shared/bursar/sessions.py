@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM
 from bursar.budgets.accounts import check_limit, check_tokens, check_warn_percent
 from bursar.errors import InvalidInput, NotFound
+from bursar.gate.clearing import clear_up
 from bursar.ids import check_id, check_user, check_workspace, new_id
 from bursar.registry import Registry, redis_ms
 from bursar.store.codec import decode_json, encode_json, text
@@ -108,6 +110,8 @@ async def create(
     workspace: str,
     spec: SessionSpec,
     idempotency: Idempotency = Idempotency(),  # noqa: B008  (frozen)
+    *,
+    actor: str = SYSTEM,
 ) -> SessionView:
     """Make a session.
 
@@ -124,7 +128,7 @@ async def create(
     new = _new_session(store, workspace, spec, entry.model, parent)
     sid = check_id(spec.id, "id") if spec.id else new_id("ses")
     session = locate(store, workspace, sid)
-    opened = await scripts.open_session(store, session, new, idempotency)
+    opened = await scripts.open_session(store, session, new, idempotency, actor=actor)
     return await get(store, workspace, opened)
 
 
@@ -264,11 +268,13 @@ async def clear(store: Store, workspace: str, sid: str) -> SessionView:
     return await get(store, workspace, sid)
 
 
-async def delete(store: Store, workspace: str, sid: str) -> None:
+async def delete(store: Store, workspace: str, sid: str, *, actor: str = SYSTEM) -> None:
     session = locate(store, workspace, sid)
     facts = await read_facts(store, session)
+    if text(await store.redis.call("HGET", session.hash, "state")) in {"idle", "ended"}:
+        await clear_up(store, session)
     await scripts.delete_session(
-        store, session, user=facts.user, workspace_path=facts.workspace_path
+        store, session, user=facts.user, workspace_path=facts.workspace_path, actor=actor
     )
 
 

@@ -4,11 +4,19 @@ Settings are built once in a process's ``main`` and passed in; nothing reads the
 Amounts are integer micro-USD; times say their unit in the name.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bursar.errors import InvalidInput
 from bursar.money import MAX_LIMIT_MICROUSD
@@ -74,6 +82,12 @@ class Settings(BaseSettings):
     hold_ttl_s: Seconds = 900.0
     """How long ended holds stay on record, so that a repeat is answered and not charged again."""
     idempotency_ttl_s: Seconds = 86400.0
+    max_approvals: Annotated[int, Field(ge=1)] = 10_000
+    """Open questions a workspace; a call that would be one more is refused."""
+    max_approvals_a_session: Annotated[int, Field(ge=1)] = 256
+    """The same of a session, so that one agent in a loop does not ask for all."""
+    deferred_ttl_s: Seconds = 86400.0
+    """How long a question that was deferred can still be answered."""
 
     @field_validator("redis_url")
     @classmethod
@@ -121,6 +135,8 @@ class WorkerSettings(Settings):
     tool_concurrency: Annotated[int, Field(ge=1)] = 8
     tool_timeout_s: Seconds = 60.0
     tool_output_max: Annotated[int, Field(ge=100)] = 30_000
+    mcp_connect_timeout_s: Annotated[float, Field(ge=0)] = 10.0
+    """How long the first turn of an agent waits for its MCP servers; later ones do not wait."""
     model_timeout_s: Seconds = 600.0
     model_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     max_output_tokens: Annotated[int, Field(ge=1)] = 4096
@@ -134,6 +150,13 @@ class WorkerSettings(Settings):
     """TOML file of prices that override or complete the price table."""
     files_root: Path = Path()
     """Folder below which sessions' ``workspace_path`` lies."""
+    approval_timeout_s: Seconds = 300.0
+    """How long a call waits for a person's answer, before its fallback comes."""
+    unanswered_interactive: Literal["block", "skip", "queue"] = "block"
+    """What becomes of a call that nobody answered, in sessions of priority ``interactive``, unless
+    its tool says so: ``block`` waits on, ``skip`` tells the model, ``queue`` lets the turn go on
+    and runs the call when somebody approves it."""
+    unanswered_background: Literal["block", "skip", "queue"] = "skip"
     boundary_mode: Literal["safe", "guided", "autonomous", "ci"] = "safe"
     """What becomes of a tool call that reaches out of its session's folder: ``safe`` and ``guided``
     ask a person, ``autonomous`` lets it through, ``ci`` refuses it."""
@@ -157,6 +180,10 @@ class GatewaySettings(Settings):
     """An administrator's key taken from the environment instead of the store."""
     key_pepper: SecretStr | None = None
     """Secret that API keys are hashed with; unset means one made at the first start, in Redis."""
+    signing_key: SecretStr | None = None
+    """Private key that capabilities and audit seals are signed with, base64 of 32 random bytes;
+    unset means one made at the first start, in Redis. What one signed stays valid under the
+    next."""
     allowed_hosts: list[str] = ["*"]
     max_queued_total: Annotated[int, Field(ge=1)] = 100_000
     """Queued turns of all workspaces together, counted each second; beyond that: 429."""
@@ -169,6 +196,32 @@ class GatewaySettings(Settings):
     max_streams_a_key: Annotated[int, Field(ge=1)] = 1_000
     """Open event streams of one API key on one gateway."""
     stream_send_timeout_s: Seconds = 30.0
+    seal_every_s: Seconds = 3.0
+    """How long an entry of an audit log may be without a seal; one gateway seals at a time."""
+    webhook_http: bool = False
+    """Whether webhooks may go to ``http`` addresses and port 80, unencrypted."""
+    webhook_allow_nets: Annotated[list[IPvAnyNetwork], NoDecode] = []
+    """Networks such as ``10.1.0.0/16``, separated by commas, that webhooks may reach at any port
+    although they are not public. Whoever makes a webhook can have a gateway connect there."""
+    webhook_ca_file: Path | None = None
+    """Certificates of further authorities that endpoints of webhooks may be signed by."""
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """How long an endpoint has for its answer, from resolving its name on."""
+    webhook_retry_s: Seconds = 5.0
+    """The first pause after a message that was not taken; later ones double, up to two hours."""
+    webhook_give_up_s: Annotated[float, Field(ge=0.001)] = 86400.0
+    """How long a message is tried again before it counts as dead."""
+    webhook_at_once: Annotated[int, Field(ge=1, le=100)] = 8
+    """Messages that one endpoint is sent at the same time, while it answers well."""
+    webhook_per_second: Annotated[float, Field(gt=0)] = 50.0
+    """Messages that one endpoint is sent in a second."""
+    max_webhooks: Annotated[int, Field(ge=0, le=100)] = 20
+    """Endpoints of one workspace."""
+
+    @field_validator("webhook_allow_nets", mode="before")
+    @classmethod
+    def _split_nets(cls, nets: Any) -> Any:
+        return re.findall(r"[^\s,\[\]\"]+", nets) if isinstance(nets, str) else nets
 
 
 def load_settings(kind: type[S]) -> S:

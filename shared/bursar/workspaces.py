@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM
 from bursar.budgets.accounts import (
     AccountView,
     check_limit,
@@ -56,6 +57,7 @@ async def create(
     max_running: int | None = None,
     max_sessions: int | None = None,
     max_queued: int | None = None,
+    actor: str = SYSTEM,
 ) -> WorkspaceView:
     """Create a workspace. Without a limit its budget is unlimited: recorded, never refused.
 
@@ -76,6 +78,7 @@ async def create(
         warn_percent=store.settings.warn_percent if warn_percent is None else warn_percent,
         settings=caps,
         only_new=True,
+        actor=actor,
     )
     # After the workspace itself: a crash in between leaves it unlisted, and creating it again,
     # though refused, lists it.
@@ -113,7 +116,11 @@ async def get(store: Store, workspace: str) -> WorkspaceView:
 
 
 async def update(
-    store: Store, workspace: str, changes: dict[str, int | bool | None]
+    store: Store,
+    workspace: str,
+    changes: dict[str, int | bool | None],
+    *,
+    actor: str = SYSTEM,
 ) -> WorkspaceView:
     """Change ``paused``, ``max_running``, ``max_sessions`` (None: no cap) or ``max_queued``.
 
@@ -141,17 +148,26 @@ async def update(
         else:
             expected = "paused, max_running, max_sessions or max_queued"
             raise InvalidInput(f"expected {expected}", field=field)
-    return await change(store, workspace, settings)
+    return await change(store, workspace, settings, actor=actor)
 
 
-async def change(store: Store, workspace: str, settings: dict[str, Any]) -> WorkspaceView:
-    """Write fields of a workspace that exists, as they are stored."""
+async def change(
+    store: Store,
+    workspace: str,
+    settings: dict[str, Any],
+    *,
+    actor: str = SYSTEM,
+    action: str = "workspace.change",
+) -> WorkspaceView:
+    """Write fields of a workspace that exists, as they are stored; ``action`` is for the audit."""
     await open_workspace(
         store,
         workspace,
         limit="unlimited",
         warn_percent=store.settings.warn_percent,
         settings=settings,
+        actor=actor,
+        change=action,
     )
     return await get(store, workspace)
 

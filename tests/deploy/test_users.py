@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from bursar import history, listing, sessions, turns, workspaces
+from bursar import history, listing, manifests, sessions, turns, workspaces
 from bursar.api_keys import ApiKeys
 from bursar.budgets.accounts import LimitChange, change_limit, read_accounts
 from bursar.budgets.audit import audit_budgets
@@ -20,6 +20,9 @@ from bursar.budgets.periods import change_period, reset_now
 from bursar.budgets.spending import read_spending
 from bursar.embedded import EmbeddedServer
 from bursar.events import read_log
+from bursar.gate import policy_store
+from bursar.gate.policies import layers_from
+from bursar.gate.policy import Policy
 from bursar.ids import new_id
 from bursar.inbox import Inputs
 from bursar.messages import AssistantMessage, UserMessage
@@ -33,6 +36,7 @@ from bursar.store.scripts import leases
 from bursar.store.scripts import turns as turn_scripts
 from bursar.store.scripts.budgets import HoldWish, reserve
 from bursar.store.scripts.inputs import Accepted, Facts
+from bursar.store.scripts.timers import defer_timer
 from bursar.store.store import Store
 from support.stage import Stage
 
@@ -142,6 +146,26 @@ async def test_gateway_manages_everything_a_client_can_ask_for(deployment: Deplo
     await sessions.delete(gateway, workspace, session.id)
 
 
+async def test_gateway_changes_policies_and_worker_reads_them(deployment: Deployment) -> None:
+    gateway = deployment.gateway.workspace(deployment.workspace)
+    lists = policy_store.PolicyLists(ask=("net://**",))
+    await policy_store.set_policy(deployment.gateway, gateway, lists, by="key:k")
+    await policy_store.set_policy(deployment.gateway, gateway, lists, by="key:k", agent="echo")
+    await policy_store.remove_policy(deployment.gateway, gateway, by="key:k")
+    assert len(await policy_store.read_history(deployment.gateway, gateway)) == 2
+
+    fields = await deployment.worker.redis.call("HGETALL", gateway.policies)
+    assert len(layers_from(fields, "echo", Policy()).layers) == 2
+
+
+async def test_worker_puts_timers_off(deployment: Deployment) -> None:
+    workspace = deployment.worker.workspace(deployment.workspace)
+    timer = workspace.session("s").timer("hooks", "echo u1 1")
+    await deployment.worker.redis.call("ZADD", workspace.shard.timers, 1, timer)
+    assert await defer_timer(deployment.worker, workspace, timer, for_ms=1)
+    await deployment.worker.redis.call("ZREM", workspace.shard.timers, timer)
+
+
 async def test_gateway_makes_and_revokes_api_keys(deployment: Deployment) -> None:
     keys = ApiKeys(deployment.gateway)
     made = await keys.create(name="ci", workspaces=("*",), admin=False)
@@ -220,6 +244,19 @@ async def test_worker_waits_for_pokes_and_leaves_in_order(
     )
     assert popped[1].decode() == session.ref
     await withdraw(deployment.worker, "w1")
+
+
+async def test_worker_records_tools_of_mcp_servers_and_only_gateways_accept_changed_ones(
+    deployment: Deployment, connect: Callable[[str], Redis]
+) -> None:
+    worker, gateway = deployment.worker, deployment.gateway
+    for digit in "12":
+        look = {"convert_time": manifests.Look.of(digit * 64, "Converts.", {})}
+        await manifests.suspects(worker, "echo", "time", look, worker="w1")
+    for command in ("HSET", "HDEL"):
+        await refused(connect("worker"), command, GlobalKeys.manifests, "echo/time/x", "y")
+    await manifests.accept_manifests(gateway, "echo", "time", actor="key:k")
+    assert await manifests.suspects(worker, "echo", "time", look, worker="w1") == {}
 
 
 async def test_dashboard_reads_state_and_changes_nothing(

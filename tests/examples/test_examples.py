@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from examples.clock import clock
+from examples.scribe import scribe
 from examples.support import support
 from examples.units import convert, units
 
@@ -71,5 +73,30 @@ async def test_support_leaves_large_refunds_to_people(store: Store, place: Site)
     assert "pass it on to a person" in str(model.requests[1].messages[-1])
 
 
+async def test_clock_asks_its_mcp_server(store: Store, place: Site) -> None:
+    asked = {"source_timezone": "Europe/Oslo", "time": "12:00", "target_timezone": "Asia/Tokyo"}
+    call = ToolCall("c1", "time_convert_time", json.dumps(asked))
+    model = ScriptedModel([call, "Evening."])
+    async with working(store, replace(clock, model=model)):
+        _, turn = await place.run("clock", "It is noon in Oslo. How late is it in Tokyo?")
+    assert turn.output == "Evening."
+    assert '"timezone": "Asia/Tokyo"' in str(model.requests[1].messages[-1])
+
+
 def test_a_tool_is_still_a_function() -> None:
     assert convert("1", "km", "m") == "1 km = 1000 m"
+
+
+async def test_scribe_writes_when_a_person_agrees(
+    store: Store, place: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "desk").mkdir()
+    async with working(store, scribe, files_root=tmp_path):
+        session = await place.session("scribe", workspace_path="desk")
+        tid = await place.put(session, "notes/today.md: It rains.")
+        (question,) = await place.asked()
+        assert not (tmp_path / "desk" / "notes").exists()
+        await place.answer(question)
+        turn = await place.ended(tid)
+    assert turn.output == "created notes/today.md (9 bytes)"
+    assert (tmp_path / "desk" / "notes" / "today.md").read_text() == "It rains."

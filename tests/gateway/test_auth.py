@@ -35,6 +35,8 @@ _ADMIN_ONLY: list[tuple[str, str, object]] = [
     ("GET", "/v1/keys", None),
     ("DELETE", "/v1/keys/x", None),
     ("GET", "/v1/workers", None),
+    ("GET", "/v1/mcp/manifests", None),
+    ("POST", "/v1/mcp/manifests/accept", {"agent": "echo", "server": "time"}),
 ]
 _BAD_KEYS: list[tuple[object, str]] = [
     ({"name": "", "workspaces": ["acme"]}, "name"),

@@ -105,11 +105,12 @@ def test_broad_suppression_is_not_used() -> None:
 
 
 def test_settings_are_not_read_from_the_environment_in_passing() -> None:
-    """Only settings, the command line, clients and providers look at the environment."""
+    """Only settings, the command line, clients, providers and MCP look at the environment."""
     allowed = (
         "shared/bursar/settings.py",
         "shared/bursar/cli/",
         "shared/bursar/client",
+        "worker/bursar_worker/mcp/environment.py",
         "worker/bursar_worker/providers/",
     )
     wrong = [

@@ -9,8 +9,9 @@ import bursar
 from support.sources import modules, public_definitions, relative, tree_of
 
 FRONT_DOOR = {
-    "Agent", "AsyncClient", "BursarError", "Client", "Policy", "Price", "ToolContext",
-    "__version__", "tool",
+    "Agent", "Allow", "Ask", "AsyncClient", "Block", "BursarError", "Client", "McpServer",
+    "Modify", "Policy", "PostTool", "PreTool", "Price", "SessionEnd", "SessionStart",
+    "ToolContext", "ToolFailure", "UserPrompt", "__version__", "hook", "net_action", "tool",
 }  # fmt: skip
 
 

@@ -2,17 +2,30 @@
 
 import re
 
+from bursar.audit.chain import INSTALLATION
+from bursar.audit.exporting import export_log
+from bursar.audit.reading import read_seals
+from bursar.audit.trimming import trim_log
 from bursar.events import KINDS
+from bursar.gate.policy_store import PolicyLists, set_policy
+from bursar.manifests import Look, suspects
 from bursar.messages import AssistantMessage
+from bursar.settings import GatewaySettings
+from bursar.signing import PublicKeys, SigningKeys
 from bursar.store.keys import GlobalKeys, ShardKeys, WorkspaceKeys
 from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts import accounts, sessions, waiters
 from bursar.store.scripts.accounts import LimitWish
+from bursar.store.scripts.audit import AuditLog
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
+from bursar_gateway.audit import Sealer
+from support.capability_life import live_with_capabilities
+from support.gate_life import ask_and_answer
 from support.schema import DOCUMENT, parse, undocumented
 from support.stage import Stage
+from support.webhooks import DAY_MS, Post
 
 SCHEMA = parse(DOCUMENT.read_text())
 
@@ -42,9 +55,57 @@ async def _whole_life(store: Store) -> Stage:
     await other.open()
     await other.put(no_worker=True)
     await _wait_for_money(stage.other("ses3"))
+    asking = stage.other("ses4")
+    await asking.open()
+    await ask_and_answer(asking, *await asking.running("gate"))
+    await _set_policies(store, stage.ws)
+    await _see_a_changed_tool(store)
+    await _deliver(stage)
+    await _seal_and_trim(store)
+    await live_with_capabilities(stage)
     await sessions.kill_workspace(store, stage.ws, "enough")
     await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
     return stage
+
+
+async def _seal_and_trim(store: Store) -> None:
+    """The workspace's audit log and the installation's, as a gateway keeps them."""
+    settings = GatewaySettings(redis_url=store.settings.redis_url)
+    signing = await SigningKeys.load(store, settings)
+    sealer = Sealer(store, signing, PublicKeys(store), every_s=60, name="g1")
+    await store.redis.call("SADD", GlobalKeys.workspaces, "acme")
+    assert await sealer.seal_all() is not None
+    for name in ("acme", INSTALLATION):
+        log = AuditLog.of(store, name)
+        async for _ in export_log(store, log, signing.current, await sealer.ring()):
+            pass
+        (seal,) = await read_seals(store, log, after=0, limit=10)
+        await trim_log(store, log, seal.to_seq, seal.head, actor="key:k")
+
+
+async def _set_policies(store: Store, workspace: WorkspaceKeys) -> None:
+    lists = PolicyLists(allow=("write_report",))
+    for agent in ("", "echo"):
+        await set_policy(store, workspace, lists, by="key:k", agent=agent)
+
+
+async def _deliver(stage: Stage) -> None:
+    """Messages of an endpoint in every state, and something that nobody handed over yet."""
+    post = Post(stage.store, stage.ws)
+    webhook = await post.endpoint()
+    taken, given_up, *others = await post.waiting(webhook, 4)
+    await post.take(webhook)
+    await post.end(webhook, taken)
+    await post.end(webhook, given_up, "failed", delay_ms=2 * DAY_MS)
+    for message in others:
+        await post.end(webhook, message, "failed")
+    await post.happen("webhook.test", to=webhook.id)
+
+
+async def _see_a_changed_tool(store: Store) -> None:
+    for digit in "12":
+        look = {"convert_time": Look.of(digit * 64, "Converts.", {"type": "object"})}
+        await suspects(store, "echo", "time", look, worker="w1")
 
 
 async def _wait_for_money(stage: Stage) -> None:
@@ -100,13 +161,17 @@ async def test_a_key_that_should_have_a_ttl_and_has_none_is_found(store: Store) 
 
 def test_every_key_that_the_code_can_name_is_documented() -> None:
     ws = WorkspaceKeys("acme", 16)
-    session = ws.session("ses1")
+    session, webhook = ws.session("ses1"), ws.webhook("whk_1")
     shard: ShardKeys = ws.shard
     keys = [
         GlobalKeys.install,
         GlobalKeys.workspaces,
         GlobalKeys.api_keys,
+        *(GlobalKeys.signing_keys, GlobalKeys.signing_secrets),
+        *(GlobalKeys.audit, GlobalKeys.audit_seals, GlobalKeys.audit_heads),
+        *(GlobalKeys.audit_state, GlobalKeys.seal),
         GlobalKeys.agents,
+        *(GlobalKeys.manifests, GlobalKeys.manifests_seen),
         GlobalKeys.workers,
         GlobalKeys.sweep,
         GlobalKeys.worker("host-1-ab"),
@@ -118,7 +183,12 @@ def test_every_key_that_the_code_can_name_is_documented() -> None:
         *(ws.sessions_in_state("idle"), ws.sessions_at_path("a/b"), ws.turn("trn1")),
         *(ws.account("ws"), ws.account("user:u"), ws.account("s:ses1")),
         *(ws.waiters("ws"), ws.waiters("s:ses1"), ws.users, ws.questions),
+        *(ws.policies, ws.policy_history),
+        *(ws.audit, ws.audit_seals),
         *(ws.hold("ses1/trn1/1/1"), ws.idempotency("turns", "any key: at all")),
+        *(ws.capabilities, ws.revoked, ws.used),
+        *(shard.outbox, shard.deliveries, ws.webhooks, ws.webhook_secrets, ws.events),
+        *(webhook.hash, webhook.due, webhook.messages, webhook.dead, webhook.attempts),
         *(session.hash, session.text, session.inbox, session.messages),
         *(session.events, session.effects),
     ]

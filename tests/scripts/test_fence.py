@@ -11,6 +11,7 @@ from bursar.messages import AssistantMessage
 from bursar.store.scripts import leases, turns
 from bursar.store.scripts.turns import Commit
 from support.stage import Stage, unchanged
+from support.tool_calls import start_tool
 
 Write = Callable[[Stage, Lease, str], Awaitable[object]]
 
@@ -27,7 +28,7 @@ async def _commit(stage: Stage, lease: Lease, turn: str) -> object:
 
 async def _tool(stage: Stage, lease: Lease, turn: str) -> object:
     events = [stage.event("tool.started", turn)]
-    await turns.start_tool(stage.store, lease, "call:1", events)
+    await start_tool(stage.store, lease, "call:1", events)
     return None
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from bursar.budgets.audit import audit_budgets
 from bursar.budgets.checkpoints import make_checkpoint, trim_ledger
+from bursar.gate.policy_store import PolicyLists, set_policy
 from bursar.ids import new_id
 from bursar.leases import ClaimRefused
+from bursar.manifests import Look, accept_manifests, suspects
 from bursar.messages import AssistantMessage
 from bursar.settings import Settings
 from bursar.store.keys import WorkspaceKeys
@@ -21,11 +23,16 @@ from bursar.store.scripts import accounts, leases, sessions, turns, waiters
 from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.loader import LUA, Script
 from bursar.store.scripts.parking import Parking
+from bursar.store.scripts.timers import defer_timer
 from bursar.store.scripts.turns import Commit, Finished
 from bursar.store.store import Store
+from support.audit_life import live_through_the_audit
+from support.capability_life import live_with_capabilities
+from support.gate_life import live_through_the_gate
 from support.invariants import check_accounts
 from support.purse import end, money
 from support.stage import Stage, claimant
+from support.tool_calls import start_tool
 from support.topologies import ClusterServers
 
 QUEUE = {"queue_claim", "queue_put"}
@@ -78,7 +85,7 @@ async def a_turn_to_its_end(stage: Stage) -> None:
         messages=[AssistantMessage("a", turn=accepted.turn)],
     )  # fmt: skip
     await stage.commit(lease, accepted.turn, answer)
-    await turns.start_tool(store, lease, "call:c:1", [], once=True)
+    await start_tool(store, lease, "call:c:1", once=True)
     await stage.commit(lease, accepted.turn, Commit(effects_done=["call:c:1"]))
     assert await stage.park(lease, accepted.turn, seen_seq=1, wake_ms=60_000)
     timer = session.timer("wake", accepted.turn)
@@ -156,8 +163,22 @@ async def a_session_and_its_end(stage: Stage) -> None:
     await sessions.delete_session(stage.store, other.session, user="u1", workspace_path="")
 
 
+async def rules_tools_and_timers(stage: Stage) -> None:
+    store = stage.store
+    await set_policy(store, stage.ws, PolicyLists(ask=("x",)), by="key:k")
+    look = {"convert_time": Look.of("1" * 64, "Converts.", {"type": "object"})}
+    await suspects(store, "echo", stage.ws.id, look, worker="w1")
+    changed = {"convert_time": Look.of("2" * 64, "Converts.", {"type": "object"})}
+    await suspects(store, "echo", stage.ws.id, changed, worker="w1")
+    assert await accept_manifests(store, "echo", stage.ws.id, actor="key:k")
+    await store.redis.call("ZADD", stage.ws.shard.timers, 1, "hooks x/y z")
+    assert await defer_timer(store, stage.ws, "hooks x/y z", for_ms=60_000)
+
+
 PARTS: Sequence[Callable[[Stage], Awaitable[None]]] = (
-    a_turn_to_its_end, waiting_for_money, limits, the_ledger, a_session_and_its_end, stops,
+    a_turn_to_its_end, waiting_for_money, limits, the_ledger, a_session_and_its_end,
+    live_through_the_gate, live_with_capabilities, live_through_the_audit,
+    rules_tools_and_timers, stops,
 )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ async def test_a_kill_keeps_the_settings_of_the_workspace(stage: Stage) -> None:
     before = await stage.hash(stage.ws.hash)
     await kill(stage)
     after = await stage.hash(stage.ws.hash)
-    changed = {"killed", "paused", "killed_ms", "kill_reason"}
+    changed = {"killed", "paused", "killed_ms", "kill_reason", "audit_seq"}
     assert {name for name in after if after[name] != before.get(name)} == changed
     assert before.keys() <= after.keys()
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bursar.errors import Conflict
+from bursar.errors import BudgetRefused, Conflict
 from bursar.events import Event
 from bursar.leases import ClaimRefused, InboxItem
 from bursar.messages import AssistantMessage
@@ -14,6 +14,7 @@ from bursar.store.scripts import leases, sessions, turns
 from bursar.store.scripts.budgets import end_hold
 from bursar.store.scripts.turns import Commit, Started
 from support.stage import Stage, claimant, unchanged
+from support.tool_calls import start_tool
 
 
 async def kinds(stage: Stage) -> list[str]:
@@ -176,25 +177,26 @@ async def test_a_tool_call_is_sent_only_if_it_was_intended(stage: Stage) -> None
     lease, turn = await stage.running()
     async with unchanged(stage.store):
         with pytest.raises(Conflict) as caught:
-            await turns.start_tool(stage.store, lease, "call:9", [])
+            await start_tool(stage.store, lease, "call:9")
     assert caught.value.code == "call_not_open"
     await stage.commit(lease, turn, Commit(effects={"call:9": "intent"}))
-    await turns.start_tool(stage.store, lease, "call:9", [stage.event("tool.started", turn)])
+    await start_tool(stage.store, lease, "call:9", [stage.event("tool.started", turn)])
     effect = await stage.store.redis.call("HGET", stage.session.effects, "call:9")
     assert text(effect) == "sent"
 
 
-async def test_a_sent_tool_marks_its_hold_and_an_ended_hold_stops_it(stage: Stage) -> None:
+async def test_a_tool_call_and_its_hold_start_together_or_not_at_all(stage: Stage) -> None:
     lease, turn = await stage.running()
     await stage.commit(lease, turn, Commit(effects={"call:1": "intent", "call:2": "intent"}))
-    hold = await stage.reserve(lease, 100, sent=False)
-    await turns.start_tool(stage.store, lease, "call:1", [], hold)
+    wish = stage.wish(100, hold_id="h/1", turn=turn)
+    hold = await start_tool(stage.store, lease, "call:1", wish=wish, path=stage.path)
+    assert hold is not None
     assert (await stage.hash(hold.key))["sent"] == "1"
     assert await expire_hold(stage, turn) == "unconfirmed"
+    wish = stage.wish(10**12, hold_id="h/2", turn=turn)
     async with unchanged(stage.store):
-        with pytest.raises(Conflict) as caught:
-            await turns.start_tool(stage.store, lease, "call:2", [], hold)
-    assert caught.value.code == "hold_ended"
+        with pytest.raises(BudgetRefused):
+            await start_tool(stage.store, lease, "call:2", wish=wish, path=stage.path)
 
 
 async def test_a_parked_turn_holds_no_lease(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Workspaces: tenants with a budget, caps and a pause."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ async def test_ensure_makes_it_once_and_leaves_it_alone(store: Store) -> None:
     ],
 )
 async def test_a_bad_value_is_named_and_makes_nothing(
-    store: Store, field: str, arguments: dict[str, int]
+    store: Store, field: str, arguments: dict[str, Any]
 ) -> None:
     async with unchanged(store):
         with pytest.raises(InvalidInput) as caught:

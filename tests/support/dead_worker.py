@@ -2,16 +2,18 @@
 
 from bursar import sessions
 from bursar.events import Span
+from bursar.gate.requests import Use
 from bursar.leases import Claimed, Lease
 from bursar.messages import AssistantMessage, ToolCall
 from bursar.registry import AgentEntry, announce
 from bursar.sessions import SessionView
-from bursar.store.codec import encode_json
+from bursar.store.codec import encode_json, text
 from bursar.store.keys import GlobalKeys
 from bursar.store.scripts import leases, turns
 from bursar.store.scripts.budgets import HoldWish, Path, reserve
 from bursar.store.store import Store
 from support.stage import claimant
+from support.tool_calls import start_tool
 from support.workers import WORKSPACE, Site
 
 __all__ = ["DeadWorker", "announce_agent", "forget_agent"]
@@ -81,5 +83,9 @@ class DeadWorker:
         commit = turns.Commit(messages=[message], effects={f"call:{call.id}": "intent"}, steps=1)
         await turns.commit_step(self.store, self.lease, self.turn, commit, [])
 
-    async def send(self, call: ToolCall) -> None:
-        await turns.start_tool(self.store, self.lease, f"call:{call.id}", [])
+    async def send(self, call: ToolCall, use: Use = Use()) -> None:  # noqa: B008  (frozen)
+        """Start a call; with ``use``, on what was granted for it."""
+        workspace = self.lease.session.workspace
+        version = text(await self.store.redis.call("HGET", workspace.hash, "gate_version"))
+        field = f"call:{call.id}"
+        await start_tool(self.store, self.lease, field, version=version or "0", use=use)

@@ -112,6 +112,7 @@ class PlayedTurn:
             commit=Commit(items=mine, messages=[AssistantMessage(text, turn=self.turn)], steps=1),
             events=[self._span.event(f"turn.{outcome}")],
             ended_event=Span(session.id).event("session.ended").body,
+            ended_audit=b"{}",
         )
 
 

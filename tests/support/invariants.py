@@ -3,16 +3,26 @@
 import re
 from collections import defaultdict
 
+import msgspec
+
 from bursar.budgets.audit import audit_budgets
+from bursar.gate.approvals import OPEN
 from bursar.store.codec import text
+from bursar.store.keys import GlobalKeys
 from bursar.store.store import Store
 
 PERMANENT = [
-    r"bursar:\{g\}:install(:workspaces|:api_keys)?",
-    r"bursar:\{g\}:(agents|workers)",
-    r"bursar:\{s\d\d\}:(ready|leases|timers|stats|waiting|blocked(:\w+:.+)?)",
+    r"bursar:\{g\}:audit(:seals|:heads|:state)?",
+    r"bursar:\{g\}:install(:workspaces|:api_keys|:signing_keys|:signing_secrets)?",
+    r"bursar:\{g\}:(agents|workers|manifests(:seen)?)",
+    r"bursar:\{s\d\d\}:(ready|leases|timers|stats|waiting|outbox|blocked(:\w+:.+)?)",
     r"bursar:\{s\d\d\}:w:[^:]+(:stats|:ledger|:users|:questions|:sessions(:(user|state|path):.+)?|:acct:.+)?",
-    r"bursar:\{s\d\d\}:w:[^:]+:s:[^:]+(:text|:inbox|:messages|:effects)?",
+    r"bursar:\{s\d\d\}:w:[^:]+:(audit(:seals)?|policies(:history)?|allowances|capabilities|revoked|used|feed|webhooks)",
+    r"bursar:\{s\d\d\}:w:[^:]+:approvals(:repeats)?",
+    r"bursar:\{s\d\d\}:deliveries",
+    r"bursar:\{s\d\d\}:w:[^:]+:webhook:[^:]+(:due|:messages|:dead|:attempts)?",
+    r"bursar:secrets:\{s\d\d\}:w:[^:]+:webhooks",
+    r"bursar:\{s\d\d\}:w:[^:]+:s:[^:]+(:text|:inbox|:messages|:effects|:allowances|:approvals)?",
 ]
 """Keys without a lifetime. They go when what they belong to is deleted."""
 
@@ -36,6 +46,11 @@ async def check_lifetimes(store: Store) -> None:
             and text(await store.redis.call("HGET", raw, "state")) == "open"
         ):
             continue
+        if (
+            re.fullmatch(r".*:approval:[^:]+", key)
+            and text(await store.redis.call("HGET", raw, "state")) in OPEN
+        ):
+            continue
         if key.endswith(":events"):
             session = key.removesuffix(":events")
             values = await store.redis.call("HMGET", session, "state", "turn_count")
@@ -55,6 +70,19 @@ async def check_accounts(store: Store) -> None:
     for workspace, names in accounts.items():
         audit = await audit_budgets(store, workspace, sorted(names))
         assert audit.differences == [], workspace
+
+
+async def check_audit_logs(store: Store) -> None:
+    """Entries are numbered without gaps, up to their counter, and say that number themselves."""
+    for raw in await _keys(store, "bursar:*:audit"):
+        key = text(raw)
+        counter = GlobalKeys.install if key == GlobalKeys.audit else key.removesuffix(":audit")
+        counted, trimmed = await store.redis.call("HMGET", counter, "audit_seq", "trimmed_seq")
+        entries = await store.redis.call("XRANGE", raw, "-", "+")
+        numbers = [msgspec.json.decode(fields[b"d"])["seq"] for _, fields in entries]
+        expected = list(range(int(trimmed or 0) + 1, int(counted) + 1))
+        assert numbers == expected, key
+        assert [text(entry) for entry, _ in entries] == [f"{seq}-0" for seq in expected], key
 
 
 async def _keys(store: Store, pattern: str) -> list[bytes]:

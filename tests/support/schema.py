@@ -36,6 +36,15 @@ _PLACEHOLDERS = {
     "seq": r"\d+",
     "key": r".+",
     "call": r".+",
+    "approval": r"[A-Za-z0-9_-]+",
+    "allowance": r"[A-Za-z0-9_-]+",
+    "fate": r"approved|denied|deferred|expired|cancelled|void|granted",
+    "kid": r"sk_[0-9a-f]{24}",
+    "capability": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    "server": r"[A-Za-z0-9_-]+",
+    "tool": r"[A-Za-z0-9_-]+",
+    "webhook": r"[A-Za-z0-9_-]+",
+    "message": r"msg_[A-Za-z0-9_]+",
 }
 
 
@@ -102,7 +111,7 @@ async def undocumented(store: Store, schema: Schema | None = None) -> list[str]:
         if await store.redis.call("PTTL", raw) == -1 and not _may_stay(doc.lifetime):
             found.append(f"{key} has no TTL, documented lifetime: {doc.lifetime}")
         found += await _unknown_fields(store, raw, doc)
-        if doc.pattern.endswith(":events"):
+        if doc.pattern.endswith((":events", ":feed")):
             found += await _unknown_events(store, raw, schema)
     return found
 

@@ -214,6 +214,7 @@ class Stage:
             commit=msgspec.structs.replace(done, items=items or done.items),
             events=[self.event(f"turn.{outcome}", turn)],
             ended_event=self.event("session.ended").body,
+            ended_audit=b"{}",
         )
 
     async def cancel(self, turn: str, reason: str = "enough") -> Cancelled:
@@ -233,19 +234,30 @@ class Stage:
         sent: bool = True,
         secret: str = "s3cret",  # noqa: S107
     ) -> HoldRef:
-        wish = HoldWish(
+        wish = self.wish(cost, hold_id=hold_id, sent=sent, secret=secret)
+        return await budgets.reserve(self.store, lease, path or self.path, wish)
+
+    def wish(
+        self,
+        cost: Any,
+        *,
+        hold_id: str = "h/1",
+        turn: str = "trn1",
+        sent: bool = True,
+        secret: str = "s3cret",  # noqa: S107
+    ) -> HoldWish:
+        return HoldWish(
             hold_id=hold_id,
             secret=secret,
             cost_microusd=cost,
             tokens=1,
             sent=sent,
             ttl_ms=60_000,
-            turn="trn1",
+            turn=turn,
             step=1,
             kind="model",
             price="flat",
         )
-        return await budgets.reserve(self.store, lease, path or self.path, wish)
 
     def event(self, kind: str, turn: str = "") -> Event:
         return Span(self.session.id, turn).event(kind)

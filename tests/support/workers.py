@@ -5,15 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from bursar import sessions, turns, workspaces
 from bursar.agents import Agent
 from bursar.events import LoggedEvent, read_log
+from bursar.gate import approvals, capability_views, granting
+from bursar.gate.answers import Answers, Decision
+from bursar.gate.approvals import ApprovalView, list_open
 from bursar.inbox import Inputs
 from bursar.messages import UserMessage
 from bursar.queue import Bells, connect_queue
 from bursar.registry import Registry
 from bursar.sessions import SessionSpec, SessionView
-from bursar.settings import Settings, WorkerSettings
+from bursar.settings import GatewaySettings, Settings, WorkerSettings
+from bursar.signing import SigningKeys
 from bursar.store.codec import text
 from bursar.store.store import Store
 from bursar.turns import ENDED, TurnView
@@ -43,8 +49,9 @@ def worker_settings(settings: Settings, **changes: Any) -> WorkerSettings:
 class Site:
     """A workspace with a gateway's side of things: puts inputs in and looks at what comes out."""
 
-    def __init__(self, store: Store, inputs: Inputs, registry: Registry) -> None:
+    def __init__(self, store: Store, inputs: Inputs, registry: Registry, answers: Answers) -> None:
         self.store = store
+        self.answers = answers
         self.inputs = inputs
         self.registry = registry
 
@@ -89,6 +96,38 @@ class Site:
         turn = await self.ended(await self.put(session, text))
         return await sessions.get(self.store, WORKSPACE, session.id), turn
 
+    async def asked(self, count: int = 1) -> list[ApprovalView]:
+        """Wait until so many questions are open."""
+
+        async def look() -> list[ApprovalView] | None:
+            found = await list_open(self.store, self.store.workspace(WORKSPACE))
+            return found if len(found) >= count else None
+
+        found: list[ApprovalView] = await wait_until(f"{count} open questions", look)
+        return found
+
+    async def question(self, question_id: str) -> ApprovalView:
+        return await approvals.get(self.store, self.store.workspace(WORKSPACE), question_id)
+
+    async def answer(
+        self, question: ApprovalView, decision: str = "approve", **parts: Any
+    ) -> ApprovalView:
+        given = {"decision": decision, "arguments_sha256": question.arguments_sha256} | parts
+        return await self.answers.answer(
+            self.store.workspace(WORKSPACE),
+            question.id,
+            msgspec.convert(given, Decision),
+            by="key:ann",
+        )
+
+    async def revoke(self, grant: str) -> None:
+        """Revoke what an answer granted to the workspace."""
+        workspace = self.store.workspace(WORKSPACE)
+        if grant.startswith("alw_"):
+            await granting.revoke(self.store, workspace, grant, by="key:ann")
+        else:
+            await capability_views.revoke(self.store, workspace, grant, by="key:ann")
+
     async def log(self, session: SessionView) -> list[LoggedEvent]:
         keys = sessions.locate(self.store, WORKSPACE, session.id)
         return await read_log(self.store, keys, after=0, limit=10_000)
@@ -112,7 +151,10 @@ async def site(store: Store) -> AsyncIterator[Site]:
     queue = await connect_queue(store.settings)
     await workspaces.ensure(store, WORKSPACE)
     try:
-        yield Site(store, Inputs(store, registry, Bells(store, queue, registry)), registry)
+        bells = Bells(store, queue, registry)
+        signing = await SigningKeys.load(store, GatewaySettings(redis_url=store.settings.redis_url))
+        answers = Answers(store, registry, bells, signing)
+        yield Site(store, Inputs(store, registry, bells), registry, answers)
     finally:
         await queue.aclose()
 

@@ -13,7 +13,8 @@ from bursar.leases import Claimed
 from bursar.messages import ToolCall
 from bursar.models import ModelRequest
 from bursar.sessions import SessionView
-from bursar.store.scripts import leases, turns
+from bursar.store.scripts import leases, tools
+from bursar.store.scripts.tools import StartedCall
 from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
@@ -184,7 +185,7 @@ async def test_a_call_whose_announcement_took_too_long_waits_for_a_renewal(
     place: Site, beat: Beat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran_while_lost: list[bool] = []
-    announce = turns.start_tool
+    announce = tools.start_tool
     agent = Agent(
         name="worker",
         model=ScriptedModel([CALL, "done"]),
@@ -192,11 +193,12 @@ async def test_a_call_whose_announcement_took_too_long_waits_for_a_renewal(
     )
     async with working(place.store, agent, lease_ms=1000) as worker:
 
-        async def slowly(*arguments: Any, **options: Any) -> None:
-            await announce(*arguments, **options)
+        async def slowly(*arguments: Any, **options: Any) -> StartedCall:
+            started = await announce(*arguments, **options)
             await beat.fail(worker)
+            return started
 
-        monkeypatch.setattr(turns, "start_tool", slowly)
+        monkeypatch.setattr(tools, "start_tool", slowly)
         tid = await place.put(await place.session("worker"))
         await beat.is_waited_for()
         beat.lost.clear()

@@ -5,13 +5,13 @@ from functools import cache
 from pathlib import Path
 
 from bursar.gate.boundary import Boundary, never_trees
-from bursar.gate.policy import Policy
+from bursar.gate.policy import Rules
 from bursar.settings import WorkerSettings
 
 __all__ = ["boundary_of"]
 
 
-def boundary_of(settings: WorkerSettings, fields: Mapping[str, str], policy: Policy) -> Boundary:
+def boundary_of(settings: WorkerSettings, fields: Mapping[str, str], policy: Rules) -> Boundary:
     """``fields`` are the session's, ``policy`` is its agent's."""
     return Boundary(
         base=Path(settings.files_root).absolute(),

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from bursar.agents import Agent
-from bursar.budgets.waiters import wake_all
 from bursar.errors import BursarError, Fenced, StoreUnavailable
 from bursar.events import Span
 from bursar.failpoints import failpoint
@@ -24,10 +23,13 @@ from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.parking import Parking
 from bursar.store.scripts.turns import Started
 from bursar_worker.authority import Authority
+from bursar_worker.ending import Ending, Stopped
+from bursar_worker.freed import Freed
+from bursar_worker.hooks import HookRunner
 from bursar_worker.kit import Kit
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import stop
-from bursar_worker.turn import Ending, Stopped, TurnRun
+from bursar_worker.turn import TurnRun
 from bursar_worker.writer import SessionWriter
 
 __all__ = ["Drive"]
@@ -76,7 +78,7 @@ class Drive:
         self._lost: BursarError | None = None
         self._writer = SessionWriter(kit.store, self.lease, self._lose)
         self._turn: TurnRun | None = None
-        self._wakes: set[asyncio.Task[None]] = set()
+        self._freed = Freed(kit, self.lease)
 
     def look(self, inbox_seq: int | None = None) -> None:
         """There may be news in the inbox; with a number, only if it is beyond what was seen."""
@@ -119,7 +121,7 @@ class Drive:
             logger.exception("%s: the drive failed; another worker will take over", ref)
         finally:
             await self._writer.settle()
-            await asyncio.gather(*self._wakes)
+            await self._freed.settle()
 
     def _announce_lost_call(self) -> None:
         """Say so if a model call was under way when its worker was lost: it will be made again."""
@@ -144,7 +146,7 @@ class Drive:
             if ending is Ending.RELEASE:
                 break
             if ending in {Ending.PARKED, Ending.REST}:
-                await self._ring_freed()
+                await self._freed.ring()
                 return
             self._yields = True
             turn = None if self._draining or self._agent is None else await self._start_next()
@@ -166,27 +168,15 @@ class Drive:
             progressed=self._progressed,
             fields=fields,
             path=path,
+            tools=await self._kit.mcp.tools_of(agent),
+            hooks=HookRunner(agent),
         )
 
     def _progressed(self) -> None:
         """As in Redis: whoever takes the session over from here counts attempts anew."""
         self._attempts = 0
         self._on_progress()
-        self._wake_waiters()
-
-    def _wake_waiters(self) -> None:
-        """Money came free: wake the turns that wait for it, while this one goes on."""
-        for account in self.lease.freed:
-            task = asyncio.get_running_loop().create_task(self._wake_at(account))
-            self._wakes.add(task)
-            task.add_done_callback(self._wakes.discard)
-        self.lease.freed.clear()
-
-    async def _wake_at(self, account: str) -> None:
-        try:
-            await wake_all(self._kit.store, self._kit.bells, self._session.workspace, account)
-        except BursarError as error:
-            logger.warning("account %s: the sweeper will wake who waits: %s", account, error)
+        self._freed.wake_waiters()
 
     async def _resume(self) -> TurnRun | None:
         """Go on with the turn that a former lease left behind, running or parked."""
@@ -197,14 +187,21 @@ class Drive:
         if self._agent is None and not turn.cancelled:
             return None
         if turn.state == "waiting":
-            kinds = {"timer", "budget"}
+            kinds = {"timer", "budget", "approval"}
             timers = [item for item in self._inbox if item.target == tid and item.kind in kinds]
             await turn.wake(timers, early=not timers and not turn.cancelled)
         return turn
 
     async def _loaded(self, tid: str, effects: dict[str, bytes]) -> TurnRun:
+        if self._agent is not None:
+            await self._kit.mcp.connect(self._agent)
         scope = await self._writer.write(self._scope)
-        turn = TurnRun(scope, tid, exhausted=self._attempts >= _MAX_ATTEMPTS)
+        turn = TurnRun(
+            scope,
+            tid,
+            exhausted=self._attempts >= _MAX_ATTEMPTS,
+            taken_over=self._claimed.takeover,
+        )
         await self._writer.write(lambda: turn.load(effects))
         return turn
 
@@ -303,27 +300,36 @@ class Drive:
 
         None: what it was to wait for is there, so it goes on.
         """
-        while (parked := await turn.park(self._seen_seq)) is not Parking.DONE:
+        while not turn.has_news:
+            parked = await turn.park(self._seen_seq)
+            if parked is Parking.DONE:
+                failpoint("C14")
+                return Ending.PARKED
             if parked is Parking.FITS:
-                turn.parking = None
-                return None
+                break
             await self._look_into_inbox(turn)
             if turn.cancelled:
                 ending = await self._finish(turn)
                 assert ending is not None  # noqa: S101
                 return ending
-        failpoint("C14")
-        return Ending.PARKED
+        turn.parking = None
+        return None
 
     async def _look_into_inbox(self, turn: TurnRun) -> None:
-        self._seen_seq, self._inbox = await self._take([])
+        self._seen_seq, self._inbox = await self._take(self._answers(turn))
         self._tell(turn)
+
+    def _answers(self, turn: TurnRun) -> list[InboxItem]:
+        """Items that say no more than that the turn should look at its questions again."""
+        return [item for item in self._inbox if (item.kind, item.target) == ("approval", turn.id)]
 
     def _tell(self, turn: TurnRun) -> None:
         """Tell a turn what the inbox holds about it."""
         about_it = [item for item in self._inbox if item.target == turn.id]
         turn.cancelled = any(item.kind == "cancel" for item in about_it)
         turn.joined = [item for item in about_it if item.kind == "inject"]
+        if self._answers(turn):
+            turn.news.tell()
 
     async def _take(self, done: list[InboxItem]) -> tuple[int, list[InboxItem]]:
         return await self._writer.write(
@@ -359,22 +365,9 @@ class Drive:
     async def _release(self) -> None:
         ring = await self._writer.write(lambda: leases.release(self._kit.store, self.lease))
         # Those that waited for this place first, or it would be taken from them again.
-        await self._ring_freed()
+        await self._freed.ring()
         if ring is not None:
             await self._kit.bells.ring(ring)
-
-    async def _ring_freed(self) -> None:
-        """Ring for sessions that waited for the slot under the workspace's cap that is free now."""
-        self._wake_waiters()
-        ws = self._session.workspace
-        for ref in self.lease.next_blocked:
-            other = ws.session(ref.partition("/")[2])
-            ring = await leases.unblock(
-                self._kit.store, other, why="cap", list_key=ws.shard.blocked_cap(ws.id)
-            )
-            if ring is not None:
-                await self._kit.bells.ring(ring)
-        self.lease.next_blocked.clear()
 
 
 def _holds(effects: dict[str, bytes]) -> dict[str, str]:

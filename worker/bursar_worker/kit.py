@@ -9,7 +9,9 @@ from bursar.models import Model
 from bursar.queue import Bells
 from bursar.settings import WorkerSettings
 from bursar.store.store import Store
+from bursar_worker.mcp import McpTools
 from bursar_worker.providers import resolve
+from bursar_worker.snapshots import SnapshotReader
 from bursar_worker.transcript import TranscriptReader
 
 __all__ = ["Kit"]
@@ -27,6 +29,8 @@ class Kit:
     prices: PriceBook
     gate: Gate
     transcripts: TranscriptReader
+    snapshots: SnapshotReader
+    mcp: McpTools
 
     def model_of(self, agent: Agent, chosen: str) -> tuple[str, Model]:
         """The model's name and object: the session's choice if it made one, else the agent's.

@@ -40,7 +40,9 @@ from bursar_worker.dispatcher import Dispatcher
 from bursar_worker.grace import Grace
 from bursar_worker.heartbeat import Heartbeat
 from bursar_worker.kit import Kit
+from bursar_worker.mcp import McpTools
 from bursar_worker.queue import QueueWorker
+from bursar_worker.snapshots import SnapshotReader
 from bursar_worker.stopping import stop
 from bursar_worker.sweeper import Sweeper
 from bursar_worker.transcript import TranscriptReader
@@ -78,6 +80,8 @@ class WorkerProcess:
                 max_history_bytes=settings.history_max_bytes,
                 max_kept_bytes=settings.history_cache_bytes,
             ),
+            snapshots=SnapshotReader(store),
+            mcp=McpTools(store, settings, worker_id=self.id),
         )
         self._heartbeat = Heartbeat(settings)
         self._grace = Grace(settings.lease_ms)
@@ -108,6 +112,7 @@ class WorkerProcess:
         finally:
             await stop(stopping, *parts)
             await self._queue_worker.close()
+            await self._kit.mcp.close()
             self._heartbeat.stop()
             with contextlib.suppress(StoreUnavailable):
                 await withdraw(self._store, self.id)
@@ -126,7 +131,8 @@ class WorkerProcess:
             self._grace.begin("Redis has just started")
 
     def _warm_up(self) -> None:
-        """Load the providers of the agents' models now: that takes a second of a blocked loop."""
+        """Load what the agents' models and servers need: that takes a second of a blocked loop."""
+        self._kit.mcp.load(self._agents.values())
         for agent in self._agents.values():
             try:
                 self._kit.model_of(agent, "")
@@ -154,7 +160,15 @@ class WorkerProcess:
             "started_ms": self._started_ms,
         }
         entries = [
-            AgentEntry(agent.name, group, agent.manifest_hash, agent.description, agent.model_name)
+            AgentEntry(
+                agent.name,
+                group,
+                agent.manifest_hash,
+                agent.description,
+                agent.model_name,
+                policy=agent.policy.to_dict(),
+                hooks=agent.hook_names,
+            )
             for agent in self._agents.values()
         ]
         await announce(self._store, worker, entries)
@@ -207,6 +221,9 @@ def main() -> int:
     """Exit status: 0 after a signal, 2 for wrong settings or agents, 1 when it cannot go on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("arq").setLevel(logging.WARNING)
+    for library in ("client", "httpx2", "mcp"):
+        # What goes wrong with MCP servers is told once, and without secrets, by our own code.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         uvloop.run(serve(load_settings(WorkerSettings)))
     except BursarError as error:

@@ -1,4 +1,4 @@
-"""How a turn waits without a worker: for a provider's time, or for money."""
+"""How a turn waits without a worker: for a provider's time, for money, or for people."""
 
 import msgspec
 
@@ -6,6 +6,7 @@ from bursar.events import Span
 from bursar.store.scripts import parking
 from bursar.store.scripts.parking import MoneyWait, Parking
 from bursar_worker.money import Unpaid, keeping
+from bursar_worker.questions import AwaitsAnswer
 from bursar_worker.scope import Scope
 
 __all__ = ["Parked", "Waited", "park"]
@@ -28,18 +29,25 @@ class Waited(msgspec.Struct, frozen=True):
     woken_reason: str = ""
 
 
-async def park(scope: Scope, span: Span, why: Parked | Unpaid, seen_seq: int) -> Parking:
+async def park(
+    scope: Scope, span: Span, why: Parked | Unpaid | AwaitsAnswer, seen_seq: int
+) -> Parking:
     """Let the session go until what its turn waits for is there."""
     if isinstance(why, Unpaid):
         return await _park_for_money(scope, span, why, seen_seq)
-    wait_ms = max(1, int(why.wait_s * 1000))
-    event = span.event("turn.waiting", reason="rate_limited", detail=str(why), wake_in_ms=wait_ms)
+    if isinstance(why, AwaitsAnswer):
+        # Deadlines have timers of their own; only an inbox item wakes it.
+        reason, wait_ms = "approval", 0
+        event = span.event("turn.waiting", reason=reason, approvals=why.questions)
+    else:
+        reason, wait_ms = "rate_limited", max(1, int(why.wait_s * 1000))
+        event = span.event("turn.waiting", reason=reason, detail=str(why), wake_in_ms=wait_ms)
     return await scope.writer.write(
         lambda: parking.park(
             scope.store,
             scope.lease,
             span.turn,
-            reason="rate_limited",
+            reason=reason,
             seen_seq=seen_seq,
             wake_ms=wait_ms,
             events=[event],

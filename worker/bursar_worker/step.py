@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from bursar.audit.entries import Record
 from bursar.budgets.bounds import fit_output_tokens, fit_tokens, input_bound_tokens
 from bursar.budgets.pricing import Quote
 from bursar.clock import wall_ms
@@ -19,13 +20,14 @@ from bursar.models import Model, ModelRequest, ReasoningDelta, TextDelta
 from bursar.store.scripts import budgets
 from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar.store.scripts.turns import Commit
+from bursar_worker.answer import Answer, call_record
 from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE, Unpaid
 from bursar_worker.parking import Parked
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import asked_to_stop
 from bursar_worker.transcript import Transcript
 
-__all__ = ["Answer", "ModelStep"]
+__all__ = ["ModelStep"]
 
 _MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
 _CHARS_A_TOKEN = 16  # far above what any language needs; more than that is more than was paid for
@@ -38,31 +40,6 @@ _MAX_TOKENS = 10**12
 _MAX_WAIT_S = 7 * 86400.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer that is not committed yet."""
-
-    message: AssistantMessage
-    hold: HoldRef
-    cost_microusd: int
-    events: list[Event]
-
-    def commit(self, span: Span, effects: dict[str, str | bytes]) -> Commit:
-        usage = self.message.usage
-        return Commit(
-            messages=[self.message],
-            effects=effects,
-            steps=1,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            token_count=usage.total_tokens,
-            hold=self.hold,
-            actual_microusd=self.cost_microusd,
-            actual_tokens=usage.total_tokens,
-            warning=span.event("budget.warning").body,
-        )
 
 
 @dataclass
@@ -103,6 +80,7 @@ class ModelStep:
         self._stream = _Stream()
         self._hold: HoldRef | None = None
         self._refused_unread = False
+        self._model_name = ""
 
     @property
     def open_hold(self) -> HoldRef | None:
@@ -135,14 +113,19 @@ class ModelStep:
         """
         partial = self.partial()
         booked = None if self._refused_unread else self._hold
+        held = booked.cost_microusd if booked else 0
         return Commit(
             messages=[partial] if partial else [],
             hold=self._hold,
-            actual_microusd=booked.cost_microusd if booked else 0,
+            actual_microusd=held,
             actual_tokens=booked.tokens if booked else 0,
             ended_as="released" if self._refused_unread else "unconfirmed",
             warning=self._span.event("budget.warning").body,
+            records=[self._record("failed", held).body] if self._hold else [],
         )
+
+    def _record(self, outcome: str, cost_microusd: int) -> Record:
+        return call_record(self._scope, self._span, self._model_name, outcome, cost_microusd)
 
     def abandoned(self, reason: str, code: str = "abandoned") -> Event:
         """The event that tells clients to forget what they saw of the current attempt."""
@@ -157,6 +140,7 @@ class ModelStep:
             Parked: the provider asks for a longer pause.
 
         """
+        self._model_name = model_name
         quote = self._scope.kit.prices.quote(model_name, getattr(model, "price", None))
         for tried in range(1, self._settings.model_attempts + 1):
             request = await self._reserve(model_name, quote, transcript)
@@ -181,7 +165,9 @@ class ModelStep:
     async def _reserve(self, model_name: str, quote: Quote, transcript: Transcript) -> ModelRequest:
         """Hold the worst case; on a small purse, that of a shorter answer."""
         wanted = self._scope.agent.max_output_tokens or self._settings.max_output_tokens
-        request = transcript.request(self._scope.agent, model_name, wanted, self._span)
+        scope = self._scope
+        tools = scope.tools.values()
+        request = transcript.request(scope.agent, tools, model_name, wanted, self._span)
         bound = input_bound_tokens(request, *transcript.since_last_answer()) + _NOTE_TOKENS
         floor = min(self._settings.min_output_tokens, wanted)
         hold, tried = None, 0
@@ -350,7 +336,7 @@ class ModelStep:
                 price=quote.version,
             ),
         ]
-        return Answer(message, hold, cost, events)
+        return Answer(message, hold, cost, events, self._record("answered", cost))
 
 
 def _fitting(refused: BudgetRefused, quote: Quote, bound: int, wanted: int, floor: int) -> int:

@@ -24,7 +24,9 @@ from bursar.store.codec import text, text_list
 from bursar.store.keys import GlobalKeys, SessionKeys, ShardKeys, parse_ref
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts.leases import Ring
+from bursar_worker.gate_timers import GateTimers
 from bursar_worker.grace import Grace
+from bursar_worker.hooks import SessionEnds
 from bursar_worker.kit import Kit
 
 __all__ = ["Sweeper"]
@@ -52,6 +54,8 @@ class Sweeper:
         self._now_ms = 0
         self._grace = grace
         self._hear = hear
+        ends = SessionEnds(kit.store, registry, kit.agents)
+        self._timers = GateTimers(kit.store, kit.bells, ends)
 
     async def run(self) -> None:
         """Sweep until cancelled. An outage of Redis is waited out."""
@@ -150,6 +154,8 @@ class Sweeper:
         if kind == "wake":
             ring = await leases.fire_timer(self._store, session, member=member, turn=target)
             return await self._ring(ring)
+        if kind in {"approval", "allowance", "capability", "ended", "hooks"}:
+            return await self._timers.fire(kind, session, target)
         key = session.workspace.hold(target)
         names, turn = await self._store.redis.call("HMGET", key, "accounts", "turn")
         if names is None:

@@ -1,8 +1,9 @@
 """From a session's stored messages to what a model is asked."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bursar.agents import Agent
 from bursar.events import Span
@@ -11,6 +12,7 @@ from bursar.models import ModelRequest
 from bursar.store.codec import decode_message, text
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
+from bursar.tools import Tool
 
 __all__ = ["Transcript", "TranscriptReader", "first_that_fits", "unanswered"]
 
@@ -30,17 +32,30 @@ class Transcript:
     def add(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
 
-    def request(self, agent: Agent, model: str, max_output_tokens: int, span: Span) -> ModelRequest:
+    def request(
+        self,
+        agent: Agent,
+        tools: Iterable[Tool[..., Any]],
+        model: str,
+        max_output_tokens: int,
+        span: Span,
+    ) -> ModelRequest:
         return ModelRequest(
             model=model,
             system=self.system,
             messages=tuple(self.messages),
-            tools=tuple(tool.spec for tool in agent.tools),
+            tools=tuple(tool.spec for tool in tools),
             max_output_tokens=max_output_tokens,
             temperature=agent.temperature,
             session=span.session,
             turn=span.turn,
         )
+
+    @property
+    def last_input(self) -> str:
+        """What a person said last."""
+        said = (m.text for m in reversed(self.messages) if isinstance(m, UserMessage))
+        return next(said, "")
 
     def since_last_answer(self) -> tuple[Usage | None, list[Message]]:
         """The newest answer's real usage, and what was said after it: the basis of an input bound.

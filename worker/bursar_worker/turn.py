@@ -1,9 +1,7 @@
 """One turn on its way: steps until the agent has answered, then its end."""
 
-import enum
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -12,22 +10,28 @@ from bursar.errors import Conflict, Fenced, ModelError, StoreUnavailable
 from bursar.events import Event, Span
 from bursar.failpoints import failpoint
 from bursar.leases import InboxItem
-from bursar.messages import Message, UserMessage
+from bursar.messages import Message
 from bursar.registry import redis_ms
-from bursar.store.codec import decode_message, text
+from bursar.store.codec import text
 from bursar.store.scripts import parking
 from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.parking import Parking
-from bursar.store.scripts.sessions import index_keys
+from bursar.store.scripts.sessions import ended_record, index_keys
 from bursar.store.scripts.turns import Commit, Finished
+from bursar_worker.answer import Answer
+from bursar_worker.calls import OpenCalls, intents
+from bursar_worker.deferred import DeferredCall
+from bursar_worker.ending import Ending, Stopped, Verdict
+from bursar_worker.intake import admitted, blocked_record, joined_messages
 from bursar_worker.money import Unpaid, book_late, may_close
 from bursar_worker.parking import Parked, Waited, park
+from bursar_worker.questions import AwaitsAnswer, News, close_all, questions_of
 from bursar_worker.scope import Scope
-from bursar_worker.step import Answer, ModelStep
-from bursar_worker.toolbox import OpenCalls, Toolbox, intents
+from bursar_worker.step import ModelStep
+from bursar_worker.toolbox import Toolbox
 from bursar_worker.transcript import Transcript, unanswered
 
-__all__ = ["Ending", "Stopped", "TurnRun"]
+__all__ = ["TurnRun"]
 
 _RATE_LIMIT_PATIENCE_MS = 3_600_000  # how long a turn waits for a provider in all
 _TAIL = -64  # messages that are read of a history which must not be read whole
@@ -38,31 +42,13 @@ _POISON = "its workers died three times in a row without any progress"
 logger = logging.getLogger(__name__)
 
 
-class Ending(enum.Enum):
-    """How a drive goes on after a turn."""
-
-    MORE = "the inbox holds more, the lease is still ours"
-    REST = "nothing left, the lease was given back with the end"
-    PARKED = "the turn waits, the lease was given back"
-    RELEASE = "the turn is to be gone on with by another worker"
-    INJECTED = "none: an input joined the turn, which is to be dealt with first"
-
-
-class Stopped(Exception):
-    """The work ended before the agent had answered; the turn's fields say why."""
-
-
-@dataclass
-class _Verdict:
-    outcome: str
-    code: str = ""
-    reason: str = ""
-
-
 class TurnRun:
     """Owns nothing but its place: all that matters is committed under the drive's lease."""
 
-    def __init__(self, scope: Scope, tid: str, *, exhausted: bool = False) -> None:
+    def __init__(
+        self, scope: Scope, tid: str, *, exhausted: bool = False, taken_over: bool = False
+    ) -> None:
+        self._taken_over = taken_over
         self._scope = scope
         self._writer = scope.writer
         self.id = tid
@@ -73,7 +59,11 @@ class TurnRun:
         """Inputs that joined this turn and that the agent has not seen."""
         self._exhausted = exhausted
         self.handed_back = False
-        self.parking: Parked | Unpaid | None = None
+        self.parking: Parked | Unpaid | AwaitsAnswer | None = None
+        self.news = News()
+        self._seen_news: int | None = None
+        self._records: list[bytes] = []  # audit entries that go with the turn's end
+        self._deferred: DeferredCall | None = None
         self._steps = 0
         self._started_ms = 0
         self._wake_at_ms = 0
@@ -81,7 +71,7 @@ class TurnRun:
         """Number of the next step's first attempt: those before it were lost with their worker."""
         self._waited = Waited()
         self._unbooked: Answer | None = None
-        self._verdict: _Verdict | None = None
+        self._verdict: Verdict | None = None
         self._answer: Answer | None = None
         self._step: ModelStep | None = None
         self._open: OpenCalls | None = None
@@ -94,7 +84,8 @@ class TurnRun:
     async def load(self, effects: dict[str, bytes]) -> None:
         """Read what the turn needs to go on from where it is."""
         store, session = self._scope.store, self._scope.session
-        fields = ("state", "steps", "started_ms", "wake_at_ms", *Waited.__struct_fields__)
+        numbers = ("steps", "started_ms", "wake_at_ms")
+        fields = ("state", "deferred", *numbers, *Waited.__struct_fields__)
         record = store.redis.call("HMGET", session.workspace.turn(self.id), *fields)
         try:
             self._transcript = await self._read_transcript()
@@ -102,11 +93,16 @@ class TurnRun:
             if not self._exhausted:
                 raise
             logger.exception("turn %s has a history that cannot be read", self.id)
-        self.state, *values = map(text, await record)
+        self.state, deferred, *values = map(text, await record)
         self._steps, self._started_ms, self._wake_at_ms = (int(each or 0) for each in values[:3])
         self._waited = Waited(*values[3:])
         answer = unanswered(self._transcript.messages) if effects else None
-        self._open = OpenCalls(answer, effects) if answer is not None else None
+        self._open = OpenCalls.of(answer, effects) if answer is not None else None
+        self._deferred = (
+            await DeferredCall.load(self._scope, deferred, effects) if deferred else None
+        )
+        if self._deferred is not None:
+            self._open = self._deferred.calls
         if self._step is not None and self._step.number <= self._steps:
             self._step = None
 
@@ -137,7 +133,7 @@ class TurnRun:
             )
         )
         if waited.waiter and waited.woken == "denied":
-            self._verdict = _Verdict("failed", "budget_exhausted", waited.woken_reason)
+            self._verdict = Verdict("failed", "budget_exhausted", waited.woken_reason)
         if waited.waiter:
             return
         left_ms = self._wake_at_ms - await redis_ms(self._scope.store)
@@ -146,12 +142,17 @@ class TurnRun:
 
     async def work(self) -> None:
         """Take steps until there is an answer, or something stops the turn."""
+        self._seen_news = None
         if self.cancelled or self.parking is not None or self._verdict is not None:
             raise Stopped
         if self._exhausted:
-            self._verdict = _Verdict("quarantined", "quarantined", _POISON)
+            self._verdict = Verdict("quarantined", "quarantined", _POISON)
             raise Stopped
         try:
+            if self._steps == 0 and self._open is None:
+                await self._admit()
+            if self._deferred is not None:
+                await self._deferred.begin(self._scope, self.id)
             if self._open is not None:
                 await self._run_tools(self._open)
             while self._answer is None:
@@ -159,24 +160,37 @@ class TurnRun:
         except Parked as parked:
             self._park_or_fail(parked)
             raise Stopped from parked
+        except AwaitsAnswer as waits:
+            self.parking = waits
+            raise Stopped from waits
         except Unpaid as unpaid:
             if unpaid.can_wait:
                 self.parking = unpaid
                 raise Stopped from unpaid
-            self._verdict = _Verdict("failed", unpaid.refused.code, unpaid.refused.message)
+            self._verdict = Verdict("failed", unpaid.refused.code, unpaid.refused.message)
         except ModelError as error:
-            self._verdict = _Verdict("failed", error.code, error.message)
+            self._verdict = Verdict("failed", error.code, error.message)
         except (Stopped, Fenced, StoreUnavailable):
             raise
         except Exception:
             # Repeating it elsewhere would only cost more: whatever it is, it comes from this turn.
             logger.exception("turn %s failed", self.id)
-            self._verdict = _Verdict("failed", "internal", _INTERNAL)
+            self._verdict = Verdict("failed", "internal", _INTERNAL)
+
+    async def _admit(self) -> None:
+        """Let the agent's hooks look at the input, which may be another one afterwards."""
+        blocked = await admitted(self._scope, self.id)
+        if blocked is not None:
+            self._verdict = Verdict("failed", "hook_blocked", blocked.reason)
+            self._records.append(blocked_record(self._scope, self.id, blocked))
+            raise Stopped
+        if self._scope.hooks.has("user_prompt"):
+            self._transcript = await self._read_transcript()
 
     def _park_or_fail(self, parked: Parked) -> None:
         waited_ms = wall_ms() - self._started_ms + parked.wait_s * 1000
         if waited_ms > _RATE_LIMIT_PATIENCE_MS:
-            self._verdict = _Verdict("failed", "model_unavailable", f"gave up waiting: {parked}")
+            self._verdict = Verdict("failed", "model_unavailable", f"gave up waiting: {parked}")
         else:
             self.parking = parked
 
@@ -187,17 +201,17 @@ class TurnRun:
         await self._take_in()
         limit = self._scope.agent.max_steps or self._scope.kit.settings.max_steps
         if self._steps >= limit:
-            self._verdict = _Verdict("failed", "step_limit", f"no answer within {limit} steps")
+            self._verdict = Verdict("failed", "step_limit", f"no answer within {limit} steps")
             raise Stopped
         failpoint("C5")
-        span, verdict = self._span, _Verdict("succeeded")
+        span, verdict = self._span, Verdict("succeeded")
         try:
             answer = await self._ask()
         except Unpaid as unpaid:
             if self._steps == 0 or not may_close(self._scope, unpaid):
                 raise
             answer = await self._close(unpaid)
-            verdict = _Verdict("succeeded", "budget_closed", _CLOSED)
+            verdict = Verdict("succeeded", "budget_closed", _CLOSED)
         self.first_attempt = 1
         if not answer.message.tool_calls:
             # The last answer is committed together with the turn's end, in one script.
@@ -205,7 +219,7 @@ class TurnRun:
             return
         await self._commit(answer, span)
         self._steps += 1
-        self._open = OpenCalls(answer.message, {})
+        self._open = OpenCalls.of(answer.message, {})
         await self._run_tools(self._open, span)
 
     async def _ask(self, *, closing: bool = False) -> Answer:
@@ -231,30 +245,13 @@ class TurnRun:
         items, self.joined = self.joined, []
         if not items:
             return
-        messages = await self._joined_messages(items)
+        messages = await joined_messages(self._scope, self.id, items)
         if not messages:
             return
         span = self._span.at(attempt=0)
         event = span.event("message.committed", role="user", count=len(messages))
         await self._commit_step(Commit(items=items, messages=messages), [event])
         self._transcript.add(messages)
-
-    async def _joined_messages(self, items: Sequence[InboxItem]) -> list[UserMessage]:
-        """The texts of inputs that joined. One that was taken in already is gone."""
-        fields = [f"injected:{item.seq}" for item in items]
-        key = self._scope.session.workspace.turn(self.id)
-
-        async def read() -> list[bytes | None]:
-            found: list[bytes | None] = await self._scope.store.redis.call("HMGET", key, *fields)
-            return found
-
-        payloads = await self._writer.write(read) if fields else []
-        messages = [decode_message(payload) for payload in payloads if payload is not None]
-        return [
-            msgspec.structs.replace(message, turn=self.id)
-            for message in messages
-            if isinstance(message, UserMessage)
-        ]
 
     async def go_on(self) -> bool:
         """Take the answer as that of a step, because the turn is not over. False: it was none."""
@@ -287,13 +284,23 @@ class TurnRun:
 
     async def _run_tools(self, open_calls: OpenCalls, span: Span | None = None) -> None:
         span = span or self._span.at(step=self._steps)
-        await Toolbox(self._scope, span).run(open_calls)
-        messages = open_calls.messages(span)
-        commit = Commit(messages=messages, effects_done=open_calls.fields())
-        event = span.event("message.committed", role="tool", count=len(messages))
+        asked_of = self._transcript.last_input
+        toolbox = Toolbox(self._scope, span, news=self.news, asked_of=asked_of)
+        try:
+            await toolbox.run(open_calls)
+        finally:
+            self._seen_news = toolbox.seen_news
+        messages = self._results(open_calls, span)
+        turn_done = ["deferred"] if self._deferred else []
+        commit = Commit(messages=messages, effects_done=open_calls.fields(), turn_done=turn_done)
+        role = "user" if self._deferred else "tool"
+        event = span.event("message.committed", role=role, count=len(messages))
         await self._commit_step(commit, [event])
-        self._open = None
+        self._open = self._deferred = None
         self._transcript.add(messages)
+
+    def _results(self, open_calls: OpenCalls, span: Span) -> Sequence[Message]:
+        return self._deferred.messages(span) if self._deferred else open_calls.messages(span)
 
     @property
     def answered(self) -> bool:
@@ -305,6 +312,11 @@ class TurnRun:
         """Id of the hold of a failed call, which is settled with the turn's end; or empty."""
         hold = self._step.open_hold if self._step else None
         return hold.id if hold else ""
+
+    @property
+    def has_news(self) -> bool:
+        """Something came in about a question, at which the turn has not looked."""
+        return self._seen_news is not None and self.news.count > self._seen_news
 
     def abandon(self) -> None:
         """Say that the model call under way will be made again by another worker."""
@@ -326,6 +338,10 @@ class TurnRun:
     async def finish(self, items: Sequence[InboxItem]) -> Ending:
         """End the turn: with its answer, or with what there is of it."""
         verdict = await self._final_verdict()
+        left = self._open.questions if self._open else []
+        if self._taken_over:
+            left = await questions_of(self._scope, self.id)
+        await close_all(self._scope, left, f"the turn is {verdict.outcome}")
         commit, events = await self._last_words(verdict, items)
         kind = f"turn.{verdict.outcome}"
         events.append(self._span.event(kind, code=verdict.code, reason=verdict.reason))
@@ -342,13 +358,14 @@ class TurnRun:
                 commit=commit,
                 events=events,
                 ended_event=Span(self._scope.session.id).event("session.ended").body,
+                ended_audit=ended_record(self._scope.session),
             )
         )
         if finished is not Finished.INJECTED:
             self._unbooked = None
         return Ending[finished.name]
 
-    async def _final_verdict(self) -> _Verdict:
+    async def _final_verdict(self) -> Verdict:
         if self._verdict is not None and not self.cancelled:
             return self._verdict
         key = self._scope.session.workspace.turn(self.id)
@@ -357,17 +374,17 @@ class TurnRun:
             return text(await self._scope.store.redis.call("HGET", key, "cancel_reason"))
 
         reason = await self._writer.write(read)
-        return _Verdict("cancelled", "cancelled", reason or "cancelled while it ran")
+        return Verdict("cancelled", "cancelled", reason or "cancelled while it ran")
 
     async def _last_words(
-        self, verdict: _Verdict, items: Sequence[InboxItem]
+        self, verdict: Verdict, items: Sequence[InboxItem]
     ) -> tuple[Commit, list[Event]]:
         joined = [item for item in items if item.kind == "inject"]
         if verdict.outcome == "succeeded" and joined:
             # Not dealt with by this answer: the script will refuse to end the turn.
             items, joined = [item for item in items if item not in joined], []
         # What joined a turn that ends otherwise was accepted: it stays in the history.
-        late = await self._joined_messages(joined)
+        late = await joined_messages(self._scope, self.id, joined)
         if self._answer is not None:
             # Also when the turn was cancelled meanwhile: it is there, and its real cost is known.
             commit = self._answer.commit(self._span, {})
@@ -377,7 +394,7 @@ class TurnRun:
         words: list[Message] = []
         if self._open is not None:
             # Every call gets a result, else the next model call would be refused.
-            words.extend(self._open.messages(self._span.at(step=self._steps)))
+            words.extend(self._results(self._open, self._span.at(step=self._steps)))
         commit = self._step.last_words() if self._step else Commit()
-        messages = [*words, *commit.messages, *late]
-        return msgspec.structs.replace(commit, items=items, messages=messages), []
+        messages, records = [*words, *commit.messages, *late], [*commit.records, *self._records]
+        return msgspec.structs.replace(commit, items=items, messages=messages, records=records), []

@@ -4,13 +4,21 @@ from litestar import Router
 
 from bursar_gateway.auth import require_key
 from bursar_gateway.routes import (
+    allowances,
+    approvals,
+    audit,
     budgets,
+    capabilities,
     health,
     keys,
     ledger,
+    manifests,
+    policies,
     sessions,
+    signing_keys,
     streams,
     turns,
+    webhooks,
     workspaces,
 )
 
@@ -28,7 +36,15 @@ HANDLERS = [
             *streams.HANDLERS,
             *budgets.HANDLERS,
             *ledger.HANDLERS,
+            *audit.HANDLERS,
+            *approvals.HANDLERS,
+            *allowances.HANDLERS,
+            *policies.HANDLERS,
+            *capabilities.HANDLERS,
             *keys.HANDLERS,
+            *signing_keys.HANDLERS,
+            *manifests.HANDLERS,
+            *webhooks.HANDLERS,
         ],
     ),
 ]

@@ -1,6 +1,6 @@
 """Budgets: read them at any time, change their limits and periods, answer what they ask."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from litestar import get, patch, post, put
 from litestar.di import NamedDependency
@@ -53,7 +53,7 @@ async def patch_session_budget(
 ) -> AccountView:
     """Change a session's limits. Raising one lets turns that wait for money go on."""
     await sessions.get(gateway.store, ws, sid)
-    return await _change(gateway, ws, f"s:{sid}", data, change_id(request, idempotency_key))
+    return await _change(gateway, ws, f"s:{sid}", data, _By.of(request, idempotency_key))
 
 
 @get(_WORKSPACE, tags=["budgets"], responses=problems(404, 422))
@@ -77,7 +77,7 @@ async def patch_workspace_budget(
     """Change the workspace's limits, which needs an administrator's key, or those of a user."""
     _check_rights(request, user)
     await workspaces.get(gateway.store, ws)
-    return await _change(gateway, ws, _account(user), data, change_id(request, idempotency_key))
+    return await _change(gateway, ws, _account(user), data, _By.of(request, idempotency_key))
 
 
 @get(_WORKSPACE + "/questions", tags=["budgets"], responses=problems(404))
@@ -97,13 +97,17 @@ async def budget_questions(gateway: NamedDependency[Gateway], ws: FromPath[str])
     responses=problems(404, 422, with_body=True),
 )
 async def deny_budget(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     data: Annotated[Denial, body({"account": "s:ses_1", "reason": "good enough"})],
 ) -> DeniedTurns:
     """Give no more money: the turns that wait for an account end with what they have."""
     await workspaces.get(gateway.store, ws)
-    return DeniedTurns(await deny(gateway.store, gateway.bells, ws, data.account, data.reason))
+    denied = await deny(
+        gateway.store, gateway.bells, ws, data.account, data.reason, actor=request.user.actor
+    )
+    return DeniedTurns(denied)
 
 
 @put(_SESSION + "/period", tags=["budgets"], responses=problems(404, 409, with_body=True))
@@ -117,7 +121,7 @@ async def put_session_period(
 ) -> AccountView:
     """Let a session's spending count from zero again each day or month, or never."""
     await sessions.get(gateway.store, ws, sid)
-    return await _set_period(gateway, ws, f"s:{sid}", data, change_id(request, idempotency_key))
+    return await _set_period(gateway, ws, f"s:{sid}", data, _By.of(request, idempotency_key))
 
 
 @put(_WORKSPACE + "/period", tags=["budgets"], responses=problems(403, 404, 409, with_body=True))
@@ -132,7 +136,7 @@ async def put_workspace_period(
     """The same for the workspace, which needs an administrator's key, or for a user."""
     _check_rights(request, user)
     await workspaces.get(gateway.store, ws)
-    return await _set_period(gateway, ws, _account(user), data, change_id(request, idempotency_key))
+    return await _set_period(gateway, ws, _account(user), data, _By.of(request, idempotency_key))
 
 
 @post(_SESSION + "/reset", status_code=200, tags=["budgets"], responses=problems(404, 422))
@@ -145,7 +149,7 @@ async def reset_session_budget(
 ) -> AccountView:
     """Let a session's spending count from zero again, now. What is held stays held."""
     await sessions.get(gateway.store, ws, sid)
-    return await _reset(gateway, ws, f"s:{sid}", change_id(request, idempotency_key))
+    return await _reset(gateway, ws, f"s:{sid}", _By.of(request, idempotency_key))
 
 
 @post(_WORKSPACE + "/reset", status_code=200, tags=["budgets"], responses=problems(403, 404, 422))
@@ -159,7 +163,7 @@ async def reset_workspace_budget(
     """The same for the workspace, which needs an administrator's key, or for a user."""
     _check_rights(request, user)
     await workspaces.get(gateway.store, ws)
-    return await _reset(gateway, ws, _account(user), change_id(request, idempotency_key))
+    return await _reset(gateway, ws, _account(user), _By.of(request, idempotency_key))
 
 
 def _check_rights(request: JsonRequest, user: str) -> None:
@@ -172,10 +176,21 @@ def _account(user: str) -> str:
     return f"user:{check_user(user)}" if user else "ws"
 
 
+class _By(NamedTuple):
+    """The id of a change and who makes it."""
+
+    id: str
+    actor: str
+
+    @classmethod
+    def of(cls, request: JsonRequest, key: str | None) -> "_By":
+        return cls(change_id(request, key), request.user.actor)
+
+
 async def _change(
-    gateway: Gateway, ws: str, account: str, data: LimitChange, change: str
+    gateway: Gateway, ws: str, account: str, data: LimitChange, by: _By
 ) -> AccountView:
-    view = await change_limit(gateway.store, ws, account, data, change_id=change)
+    view = await change_limit(gateway.store, ws, account, data, change_id=by.id, actor=by.actor)
     if view.waiting:
         await give(gateway.store, gateway.bells, ws, account)
         (view,) = await read_accounts(gateway.store, ws, [account])
@@ -183,7 +198,7 @@ async def _change(
 
 
 async def _set_period(
-    gateway: Gateway, ws: str, account: str, data: PeriodChange, change: str
+    gateway: Gateway, ws: str, account: str, data: PeriodChange, by: _By
 ) -> AccountView:
     await change_period(
         gateway.store,
@@ -192,13 +207,14 @@ async def _set_period(
         data.period,
         time_zone=data.time_zone,
         resets_ms=data.resets_ms,
-        change_id=change,
+        change_id=by.id,
+        actor=by.actor,
     )
     return (await read_accounts(gateway.store, ws, [account]))[0]
 
 
-async def _reset(gateway: Gateway, ws: str, account: str, change: str) -> AccountView:
-    if await reset_now(gateway.store, ws, account, change_id=change):
+async def _reset(gateway: Gateway, ws: str, account: str, by: _By) -> AccountView:
+    if await reset_now(gateway.store, ws, account, change_id=by.id, actor=by.actor):
         await give(gateway.store, gateway.bells, ws, account)
     return (await read_accounts(gateway.store, ws, [account]))[0]
 

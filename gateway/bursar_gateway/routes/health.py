@@ -9,6 +9,7 @@ from bursar.errors import StoreUnavailable
 from bursar.registry import list_workers
 from bursar.store.durability import examine
 from bursar.store.opening import SCHEMA_VERSION
+from bursar_gateway.audit import read_sealing
 from bursar_gateway.bodies import DurabilityState, Health, Readiness
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import OPEN, problems
@@ -52,6 +53,7 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Readiness:
             matches=not durability.mismatches,
             mismatches=[str(mismatch) for mismatch in durability.mismatches],
         ),
+        sealing=await read_sealing(gateway.store),
     )
 
 

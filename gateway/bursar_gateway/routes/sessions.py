@@ -39,7 +39,9 @@ async def create_session(
 ) -> SessionView:
     """Create a session."""
     once = await idempotency(request, idempotency_key, route="sessions")
-    return await sessions.create(gateway.store, gateway.registry, ws, data, once)
+    return await sessions.create(
+        gateway.store, gateway.registry, ws, data, once, actor=request.user.actor
+    )
 
 
 @get(_ALL, tags=["sessions"], responses=problems(404, 422))
@@ -88,21 +90,23 @@ async def patch_session(
 
 @delete(_ONE, tags=["sessions"], responses=problems(404, 409))
 async def delete_session(
-    gateway: NamedDependency[Gateway], ws: FromPath[str], sid: FromPath[str]
+    request: JsonRequest, gateway: NamedDependency[Gateway], ws: FromPath[str], sid: FromPath[str]
 ) -> None:
-    """Delete an idle or ended session with its messages. Its ledger entries stay."""
-    await sessions.delete(gateway.store, ws, sid)
+    """Delete an idle or ended session with its messages. Its ledger and audit entries stay."""
+    await sessions.delete(gateway.store, ws, sid, actor=request.user.actor)
 
 
 @post(_ONE + "/end", status_code=200, tags=["sessions"], responses=problems(404, with_body=True))
 async def end_session(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     sid: FromPath[str],
     data: Annotated[SessionEnd | None, body({"force": False})] = None,
 ) -> SessionView:
     """Accept no more inputs, and end when those accepted before are done; the body is optional."""
-    await gateway.inputs.end(ws, sid, force=bool(data and data.force))
+    force = bool(data and data.force)
+    await gateway.inputs.end(ws, sid, force=force, actor=request.user.actor)
     return await sessions.get(gateway.store, ws, sid)
 
 

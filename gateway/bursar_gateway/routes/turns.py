@@ -20,7 +20,8 @@ from bursar_gateway.idempotency import IdempotencyKey, idempotency
 from bursar_gateway.openapi import body, problems
 from bursar_gateway.opening import build_stream
 from bursar_gateway.requests import JsonRequest
-from bursar_gateway.stream import StreamResponse, Watched
+from bursar_gateway.stream import StreamResponse
+from bursar_gateway.watched import Opening, WatchedTurn
 
 __all__ = ["HANDLERS"]
 
@@ -88,7 +89,8 @@ async def _stream(
             gateway,
             request,
             subscription,
-            Watched(session, accepted.turn),
+            WatchedTurn(session, accepted.turn),
+            opening=Opening(after),
             holding=holding.pop_all(),
             fresh=not accepted.joined,
             headers=[(b"location", _url(ws, accepted.turn).encode())],
@@ -106,13 +108,15 @@ async def get_turn(
 
 @post(_ONE + "/cancel", status_code=202, tags=["turns"], responses=problems(404, with_body=True))
 async def cancel_turn(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     tid: FromPath[str],
     data: Annotated[TurnCancel | None, body({"reason": "not needed any more"})] = None,
 ) -> TurnView:
     """Record that the turn is to be cancelled. One that has ended stays as it ended."""
-    return await gateway.inputs.cancel(ws, tid, (data or TurnCancel()).reason)
+    reason = (data or TurnCancel()).reason
+    return await gateway.inputs.cancel(ws, tid, reason, actor=request.user.actor)
 
 
 def _url(ws: str, tid: str) -> str:

@@ -26,6 +26,7 @@ __all__ = ["HANDLERS"]
     responses=problems(403, 409, with_body=True),
 )
 async def create_workspace(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     data: Annotated[NewWorkspace, body({"id": "acme", "limit_microusd": 5_000_000})],
 ) -> WorkspaceView:
@@ -38,6 +39,7 @@ async def create_workspace(
         max_running=data.max_running,
         max_sessions=data.max_sessions,
         max_queued=data.max_queued,
+        actor=request.user.actor,
     )
 
 
@@ -64,12 +66,13 @@ async def get_workspace(gateway: NamedDependency[Gateway], ws: FromPath[str]) ->
     responses=problems(403, 404, 409, with_body=True),
 )
 async def patch_workspace(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     data: Annotated[WorkspacePatch, body({"paused": True}, {"max_running": 20})],
 ) -> WorkspaceView:
     """Pause, resume, or change caps. Needs an administrator's key."""
-    return await workspaces.update(gateway.store, ws, data.changes())
+    return await workspaces.update(gateway.store, ws, data.changes(), actor=request.user.actor)
 
 
 @post(
@@ -80,6 +83,7 @@ async def patch_workspace(
     responses=problems(403, 404, with_body=True),
 )
 async def kill_workspace(
+    request: JsonRequest,
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     data: Annotated[Kill | None, body({"reason": "runaway agent"})] = None,
@@ -89,7 +93,10 @@ async def kill_workspace(
     Needs an administrator's key.
     """
     await workspaces.get(gateway.store, ws)
-    return await kill_switch.kill(gateway.store, gateway.inputs, ws, (data or Kill()).reason)
+    reason = (data or Kill()).reason
+    return await kill_switch.kill(
+        gateway.store, gateway.inputs, ws, reason, actor=request.user.actor
+    )
 
 
 @post(
@@ -99,12 +106,14 @@ async def kill_workspace(
     tags=["workspaces"],
     responses=problems(403, 404, 409),
 )
-async def revive_workspace(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> WorkspaceView:
+async def revive_workspace(
+    request: JsonRequest, gateway: NamedDependency[Gateway], ws: FromPath[str]
+) -> WorkspaceView:
     """Let a workspace that was killed take inputs and run again, also if it was paused before.
 
     Needs an administrator's key.
     """
-    return await kill_switch.revive(gateway.store, ws)
+    return await kill_switch.revive(gateway.store, ws, actor=request.user.actor)
 
 
 @get("/workspaces/{ws:str}/stats", tags=["workspaces"], responses=problems(404))

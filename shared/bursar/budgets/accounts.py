@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM
 from bursar.errors import InvalidInput, NotFound
 from bursar.ids import new_id
 from bursar.money import MAX_LIMIT_MICROUSD, usd
@@ -176,7 +177,13 @@ def _given(amount: int | msgspec.UnsetType) -> str:
 
 
 async def change_limit(
-    store: Store, workspace: str, account: str, change: LimitChange, *, change_id: str = ""
+    store: Store,
+    workspace: str,
+    account: str,
+    change: LimitChange,
+    *,
+    change_id: str = "",
+    actor: str = SYSTEM,
 ) -> AccountView:
     """Change limits; every change is a ledger entry with an id. Turns that wait are not woken.
 
@@ -187,5 +194,6 @@ async def change_limit(
 
     """
     wish = change.wish(account)
-    await set_limit(store, workspace, account, wish, change_id=change_id or new_id("lim"))
+    change_id = change_id or new_id("lim")
+    await set_limit(store, workspace, account, wish, change_id=change_id, actor=actor)
     return (await read_accounts(store, workspace, [account]))[0]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bursar.audit.entries import SYSTEM
 from bursar.errors import InvalidInput, NotFound
 from bursar.ids import new_id
 from bursar.registry import redis_ms
@@ -46,6 +47,7 @@ async def change_period(
     time_zone: str = "UTC",
     resets_ms: int | None = None,
     change_id: str = "",
+    actor: str = SYSTEM,
 ) -> None:
     """Let an account start anew each day or month, or never (``none``).
 
@@ -74,6 +76,7 @@ async def change_period(
         period=period,
         time_zone=time_zone,
         resets_ms=resets_ms,
+        actor=actor,
     )
 
 
@@ -86,9 +89,12 @@ def _zone(name: str) -> ZoneInfo:
         ) from None
 
 
-async def reset_now(store: Store, workspace: str, account: str, *, change_id: str = "") -> bool:
+async def reset_now(
+    store: Store, workspace: str, account: str, *, change_id: str = "", actor: str = SYSTEM
+) -> bool:
     """Let what was spent count from zero again; True if turns wait for money of the account."""
-    return await reset_account(store, workspace, account, change_id=change_id or new_id("rst"))
+    change_id = change_id or new_id("rst")
+    return await reset_account(store, workspace, account, change_id=change_id, actor=actor)
 
 
 async def reset_due(store: Store, ws: WorkspaceKeys, account: str, now_ms: int) -> bool:

@@ -5,11 +5,13 @@ An account is asked about once, however many turns wait for it. More money, or a
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.budgets.accounts import AccountView, read_accounts
 from bursar.budgets.waiters import deny_all, wake_all
 from bursar.errors import NotFound
 from bursar.queue import Bells
 from bursar.store.codec import text_list
+from bursar.store.scripts.audit import AuditLog, append
 from bursar.store.scripts.waiters import read_waiters
 from bursar.store.store import Store
 
@@ -62,10 +64,33 @@ async def give(store: Store, bells: Bells, workspace: str, account: str) -> int:
     return await wake_all(store, bells, store.workspace(workspace), account, "raised")
 
 
-async def deny(store: Store, bells: Bells, workspace: str, account: str, reason: str) -> int:
+async def deny(
+    store: Store,
+    bells: Bells,
+    workspace: str,
+    account: str,
+    reason: str,
+    *,
+    actor: str = SYSTEM,
+) -> int:
     """End every turn that waits for money of the account, with what it has; returns how many."""
     await read_accounts(store, workspace, [account])
     ws = store.workspace(workspace)
+    # First, so that nothing is denied of which nobody knows. Who waits is told one by one.
+    await append(store, AuditLog.of(store, workspace), _denial(workspace, account, reason, actor))
     await store.redis.call("HDEL", ws.account(account), "asked_ms")
     await store.redis.call("ZREM", ws.questions, account)
     return await deny_all(store, bells, ws, account, reason)
+
+
+def _denial(workspace: str, account: str, reason: str, actor: str) -> Record:
+    kind, _, sid = account.partition(":")
+    return Record(
+        workspace=workspace,
+        actor=actor,
+        action="budget.deny",
+        decision="deny",
+        session=sid if kind == "s" else "",
+        reason=reason,
+        details={"account": account},
+    )

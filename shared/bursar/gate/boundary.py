@@ -14,12 +14,13 @@ from typing import Literal
 from bursar.errors import InvalidInput
 from bursar.files.names import MAX_PATH_CHARS, path_from_uri, split_path
 from bursar.gate.patterns import Action, Operation
-from bursar.gate.policy import Policy
+from bursar.gate.policy import Policy, Rules
 
 __all__ = ["MODES", "Boundary", "BoundaryMode", "Place", "never_trees"]
 
 BoundaryMode = Literal["safe", "guided", "autonomous", "ci"]
-"""What becomes of a path outside: ``safe`` and ``guided`` ask, ``ci`` refuses."""
+"""What becomes of a path outside that nobody opened: ``safe`` and ``guided`` ask a person,
+``autonomous`` lets it through, ``ci`` refuses."""
 MODES: tuple[BoundaryMode, ...] = ("safe", "guided", "autonomous", "ci")
 
 _NO_PATH = re.compile(r"[\x00\n\ud800-\udfff]")
@@ -46,8 +47,10 @@ class Boundary:
     mode: BoundaryMode = "safe"
     never: tuple[str, ...] = ()
     """As `never_trees` returns them."""
-    policy: Policy = field(default_factory=Policy)
+    policy: Rules = field(default_factory=Policy)
     """The agent's, for tools that come upon more files than their action names."""
+    opened: tuple[str, ...] = ()
+    """Canonical paths outside of the folder that people let this one call reach."""
     shell_path: str | None = None
     """The search path of commands; None when this worker runs none."""
 
@@ -108,6 +111,10 @@ class Boundary:
     def permits(self, operation: Operation, path: str) -> bool:
         """Whether the policy lets a pure tool that came upon a file do this without asking."""
         return self.policy.decide(Action("file", path, operation), "pure").verdict == "allow"
+
+    def lets_out_to(self, path: str) -> bool:
+        """Whether a tool may act on this path outside of the folder."""
+        return self.mode == "autonomous" or path in self.opened
 
     def _placed(self, path: str) -> Place:
         found = next((root for root in self._roots if _is_below(path, root)), None)

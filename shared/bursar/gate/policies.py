@@ -136,6 +136,6 @@ def _layer(name: str, stored: bytes) -> Layer:
     try:
         found = decode_json(stored, StoredPolicy)
         return Layer(name, found.policy, found.version)
-    except (msgspec.MsgspecError, InvalidInput) as error:
+    except (ValueError, RecursionError, InvalidInput) as error:
         logger.error("the %s cannot be read here, so nothing is allowed: %s", name, error)  # noqa: TRY400
         return Layer(f"{name}, unreadable for this worker", _CLOSED)

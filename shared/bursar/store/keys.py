@@ -13,6 +13,7 @@ __all__ = [
     "GlobalKeys",
     "SessionKeys",
     "ShardKeys",
+    "WebhookKeys",
     "WorkspaceKeys",
     "barrier_beside",
     "parse_ref",
@@ -46,6 +47,23 @@ class GlobalKeys:
     install = "bursar:{g}:install"
     workspaces = "bursar:{g}:install:workspaces"
     api_keys = "bursar:{g}:install:api_keys"
+    signing_keys = "bursar:{g}:install:signing_keys"
+    """Public halves of the keys that sign capabilities and seals, by their id."""
+    signing_secrets = "bursar:{g}:install:signing_secrets"
+    """Their private halves, which workers cannot read."""
+    audit = "bursar:{g}:audit"
+    """What is recorded of no workspace, such as refused logins."""
+    audit_seals = "bursar:{g}:audit:seals"
+    audit_heads = "bursar:{g}:audit:heads"
+    """The newest seal of each workspace's audit log."""
+    audit_state = "bursar:{g}:audit:state"
+    """What the last round of sealing found: how much is not sealed, and what is wrong."""
+    seal = "bursar:{g}:seal"
+    """Held by the gateway that seals this round."""
+    manifests = "bursar:{g}:manifests"
+    """What each MCP tool looked like when it was first seen or last accepted."""
+    manifests_seen = "bursar:{g}:manifests:seen"
+    """How those look now that are not as they were accepted."""
     agents = "bursar:{g}:agents"
     workers = "bursar:{g}:workers"
     sweep = "bursar:{g}:sweep"
@@ -74,6 +92,10 @@ class ShardKeys:
         """Names of the lists below that have members."""
         self.waiting = f"{self.prefix}:waiting"
         """Accounts at which turns wait for money, as ``<workspace> <account>``."""
+        self.outbox = f"{self.prefix}:outbox"
+        """Events for webhooks that were not handed to their endpoints yet."""
+        self.deliveries = f"{self.prefix}:deliveries"
+        """Endpoints that messages wait for, as ``<workspace>/<webhook>``."""
 
     def blocked_agent(self, agent: str) -> str:
         return f"{self.prefix}:blocked:agent:{agent}"
@@ -86,7 +108,9 @@ class ShardKeys:
 
 
 class WorkspaceKeys:
-    """Keys of one workspace."""
+    """Keys of one workspace. The channel of its feed has the same name as the stream."""
+
+    kind = "workspace"
 
     def __init__(self, workspace: str, shards: int) -> None:
         self.id = workspace
@@ -100,6 +124,26 @@ class WorkspaceKeys:
         """Ids of users that have an account."""
         self.questions = f"{self.prefix}:questions"
         """Accounts about which people are asked, since when."""
+        self.audit = f"{self.prefix}:audit"
+        self.audit_seals = f"{self.prefix}:audit:seals"
+        self.policies = f"{self.prefix}:policies"
+        self.policy_history = f"{self.prefix}:policies:history"
+        """Their last versions; apart, because workers read what is in force whole."""
+        self.allowances = f"{self.prefix}:allowances"
+        self.capabilities = f"{self.prefix}:capabilities"
+        self.revoked = f"{self.prefix}:revoked"
+        """Ids of capabilities that were revoked, with those that they end with them."""
+        self.used = f"{self.prefix}:used"
+        """Ids of single-use capabilities that were used, and by which call."""
+        self.approvals = f"{self.prefix}:approvals"
+        """Ids of open questions by the time of asking."""
+        self.repeats = f"{self.prefix}:approvals:repeats"
+        """Deferred calls by session, tool and arguments, so that a repeat asks nothing anew."""
+        self.events = f"{self.prefix}:feed"
+        """Log and channel of what happens to the workspace's questions; counted in its hash."""
+        self.webhooks = f"{self.prefix}:webhooks"
+        self.webhook_secrets = f"bursar:secrets:{{s{self.shard.shard:02d}}}:w:{workspace}:webhooks"
+        """What their messages are signed with; out of reach for all but gateways."""
 
     def sessions_of_user(self, user: str) -> str:
         return f"{self.sessions}:user:{user}"
@@ -123,11 +167,21 @@ class WorkspaceKeys:
         """Member of the shard's timers: this account starts anew."""
         return f"period {self.id}/ {name}"
 
+    def capability_timer(self, capability_id: str) -> str:
+        """Member of the shard's timers: this capability may be forgotten."""
+        return f"capability {self.id}/ {capability_id}"
+
     def hold(self, hold_id: str) -> str:
         return f"{self.prefix}:hold:{hold_id}"
 
     def turn(self, turn_id: str) -> str:
         return f"{self.prefix}:t:{turn_id}"
+
+    def approval(self, approval_id: str) -> str:
+        return f"{self.prefix}:approval:{approval_id}"
+
+    def webhook(self, webhook_id: str) -> "WebhookKeys":
+        return WebhookKeys(self, webhook_id)
 
     def idempotency(self, scope: str, key: str) -> str:
         return f"{self.prefix}:idem:{scope}:{key}"
@@ -141,8 +195,25 @@ class WorkspaceKeys:
         return SessionKeys(self, sid)
 
 
+class WebhookKeys:
+    """Keys of one endpoint of a workspace that is told of events."""
+
+    def __init__(self, workspace: WorkspaceKeys, webhook_id: str) -> None:
+        self.workspace = workspace
+        self.id = webhook_id
+        self.ref = f"{workspace.id}/{webhook_id}"
+        self.hash = f"{workspace.prefix}:webhook:{webhook_id}"
+        """Who delivers to it now, and how it has answered."""
+        self.due = f"{self.hash}:due"
+        self.messages = f"{self.hash}:messages"
+        self.dead = f"{self.hash}:dead"
+        self.attempts = f"{self.hash}:attempts"
+
+
 class SessionKeys:
     """Keys of one session. The channel of its events has the same name as the stream."""
+
+    kind = "session"
 
     def __init__(self, workspace: WorkspaceKeys, sid: str) -> None:
         self.workspace = workspace
@@ -154,6 +225,10 @@ class SessionKeys:
         self.messages = f"{self.hash}:messages"
         self.events = f"{self.hash}:events"
         self.effects = f"{self.hash}:effects"
+        self.allowances = f"{self.hash}:allowances"
+        """Of a root session: what people allowed in its tree, and in single sessions of it."""
+        self.approvals = f"{self.hash}:approvals"
+        """Ids of the session's open questions."""
         self.account = workspace.account(f"s:{sid}")
 
     @property

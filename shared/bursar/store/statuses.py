@@ -7,6 +7,7 @@ from bursar.errors import (
     BudgetRefused,
     BursarError,
     Conflict,
+    Denied,
     Fenced,
     InvalidInput,
     LimitReached,
@@ -53,7 +54,41 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
         "no_checkpoint",
         "the ledger has no complete checkpoint from there on; make one first",
     ),
+    "other_call": (
+        Conflict,
+        "other_call",
+        "the arguments are not those that you saw; read the question again, their SHA-256 is",
+    ),
+    "session_over": (
+        Conflict,
+        "approval_closed",
+        "the session has ended, so its questions take no answers",
+    ),
+    "ahead": (Conflict, "audit_differs", "there are entries behind the last one that was counted"),
+    "no_key": (NotFound, "key_not_found", "no such API key"),
+    "no_seal": (Conflict, "no_seal", "no seal ends with this entry"),
+    "not_sealed": (Conflict, "not_sealed", "the audit log is sealed up to there only"),
+    "not_exported": (Conflict, "not_exported", "the audit log was exported up to there only"),
+    "trimmed": (Conflict, "already_trimmed", "the audit log is trimmed up to there already"),
+    "no_change": (Conflict, "manifest_not_changed", "the tool is as it was accepted"),
+    "changed_again": (Conflict, "manifest_changed", "the tool changed once more, look again"),
+    "no_policy": (NotFound, "policy_not_found", "no such policy in this workspace"),
+    "call_sent": (Conflict, "call_sent", "the tool call was sent before, and must not be repeated"),
     "no_call": (Conflict, "call_not_open", "the tool call is not open in this step"),
+    "no_webhook": (NotFound, "webhook_not_found", "no such webhook in this workspace"),
+    "no_message": (NotFound, "delivery_not_found", "this webhook has no such message any more"),
+    "webhook_changed": (Conflict, "webhook_changed", "it was changed meanwhile, read it again"),
+    "webhook_paused": (Conflict, "webhook_paused", "the webhook is paused, by"),
+    "no_capability": (NotFound, "capability_not_found", "no such capability in this workspace"),
+    "capability_exists": (Conflict, "capability_exists", "this capability is in force already"),
+    "capability_expired": (Denied, "capability_expired", "the capability has expired"),
+    "capability_revoked": (Denied, "capability_revoked", "a capability was revoked"),
+    "capability_used": (Denied, "capability_used", "the capability was for one call, which it had"),
+    "no_parent_capability": (
+        Denied,
+        "capability_not_stored",
+        "the capability is not in force here; import it first",
+    ),
 }
 
 
@@ -78,6 +113,10 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
             code="workspace_full",
             retry_after_s=5,
         )
+    if status == "grants_full":
+        raise LimitReached(
+            f"there are {detail} of them already; revoke some", code="too_many_grants"
+        )
     if status == "inbox_full":
         raise LimitReached(
             f"{detail} inputs wait in this session already", code="inbox_full", retry_after_s=1
@@ -88,8 +127,26 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
             code="workspace_busy",
             retry_after_s=2,
         )
+    if status == "capabilities_full":
+        raise LimitReached(
+            f"a workspace has at most {detail} capabilities; revoke some",
+            code="capabilities_full",
+        )
     if status == "pending":
         raise Conflict(f"{detail} micro-USD are still held by this session", code="money_pending")
+    if status == "policy_changed":
+        raise Conflict(
+            f"the policy was changed meanwhile, it is at version {detail} now",
+            code="policy_changed",
+            version=int(detail),
+        )
+    if status == "too_many_policies":
+        raise LimitReached(
+            f"a workspace has at most {detail} policies, those that were removed included",
+            code="too_many_policies",
+        )
+    if status == "too_many_webhooks":
+        raise LimitReached(f"a workspace has at most {detail} webhooks", code="too_many_webhooks")
     if status == "bad_amount":
         raise InvalidInput(
             "expected an integer of 1 to 15 digits", field="amount", code="bad_amount"

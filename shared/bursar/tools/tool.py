@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -16,15 +16,35 @@ from bursar.gate.patterns import Action, tool_action
 from bursar.gate.policy import EFFECTS, RISKS, Effect, Risk
 from bursar.models import ToolSpec
 from bursar.money import microusd_from_usd
-from bursar.tools.signature import Signature, read_signature
+from bursar.tools.signature import read_signature
 from bursar.tools.threads import run_in_thread
 
-__all__ = ["Tool", "tool"]
+__all__ = ["FALLBACKS", "ArgumentReader", "Fallback", "Tool", "tool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Fallback = Literal["block", "skip", "safe_default", "queue"]
+"""``block`` goes on waiting, ``skip`` tells the model that nobody answered, ``safe_default`` gives
+a declared result, and ``queue`` lets the turn go on: once somebody approves, the call runs, and its
+result is a new input to the session."""
+FALLBACKS: tuple[Fallback, ...] = ("block", "skip", "safe_default", "queue")
+
 ActionSource = str | Callable[[dict[str, Any]], str]
+
+
+class ArgumentReader(Protocol):
+    """Reads a call's arguments: made of a function's hints, or of a JSON Schema from elsewhere.
+
+    ``context`` is the keyword under which the function wants the context, if it wants it; `parse`
+    returns keyword arguments, and raises `InvalidInput` with the place of what is wrong.
+    """
+
+    @property
+    def context(self) -> str | None: ...
+
+    def parse(self, arguments_json: str) -> dict[str, Any]: ...
+
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -43,9 +63,18 @@ class Tool(Generic[P, R]):
     timeout_s: float | None
     """None takes the worker's ``tool_timeout_s``."""
     version: str
+    unanswered: Fallback | None
+    """What becomes of a call about which people were asked and did not answer; None takes the
+    worker's setting."""
+    safe_default: Any
+    """The result of such a call when ``unanswered`` is ``safe_default``."""
     spec: ToolSpec = field(repr=False)
-    _signature: Signature = field(repr=False)
+    _signature: ArgumentReader = field(repr=False)
     _action: ActionSource | None = field(default=None, repr=False)
+    server: str = "local"
+    """The MCP server that the tool is of; ``local`` for functions of the agent's own."""
+    suspect: str = ""
+    """Why a person has to look at each call of it first, whatever the rules say; empty for none."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -68,7 +97,7 @@ class Tool(Generic[P, R]):
 
         """
         if self._action is None:
-            return tool_action("local", self.name)
+            return tool_action(self.server, self.name)
         if isinstance(self._action, str):
             return self._action
         try:
@@ -103,6 +132,8 @@ class Tool(Generic[P, R]):
             "effect": self.effect,
             "risk": self.risk,
             "version": self.version,
+            "cost_microusd": self.cost_microusd,
+            "server": self.server,
         }
         return hashlib.sha256(msgspec.json.encode(manifest, order="deterministic")).hexdigest()
 
@@ -119,6 +150,8 @@ def tool(
     name: str | None = ...,
     action: ActionSource | None = ...,
     version: str = ...,
+    unanswered: Fallback | None = ...,
+    safe_default: Any = ...,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -131,6 +164,8 @@ def tool(
     name: str | None = None,
     action: ActionSource | None = None,
     version: str = "1",
+    unanswered: Fallback | None = None,
+    safe_default: Any = None,
 ) -> Any:
     """Make a function a tool; its docstring is the description that the model reads.
 
@@ -147,6 +182,8 @@ def tool(
         action: What the call does, as an action such as ``"net://api.example.org:443"``, or a
             function of the arguments that returns it. By default ``tool://local/<name>``.
         version: Change it when the tool does something else than before under the same schema.
+        unanswered: What happens when people are asked about a call and nobody answers in time.
+        safe_default: The result of such a call, for ``unanswered="safe_default"``.
 
     Raises:
         InvalidInput: Naming the function and the parameter or option that is wrong.
@@ -160,6 +197,10 @@ def tool(
         if not _NAME.fullmatch(tool_name):
             raise InvalidInput("expected 1-64 letters, digits, '_' or '-'", field=f"{tool_name!r}")
         _check_options(tool_name, effect, risk, timeout_s, action)
+        if unanswered is not None and unanswered not in FALLBACKS:
+            raise InvalidInput(
+                f"expected one of {', '.join(FALLBACKS)}", field=f"{tool_name}.unanswered"
+            )
         signature = read_signature(target, tool_name)
         description = inspect.getdoc(target) or ""
         return Tool(
@@ -171,6 +212,8 @@ def tool(
             cost_microusd=microusd_from_usd(cost_usd, field=f"{tool_name}.cost_usd"),
             timeout_s=timeout_s,
             version=version,
+            unanswered=unanswered,
+            safe_default=safe_default,
             spec=ToolSpec(tool_name, description, signature.schema),
             _signature=signature,
             _action=action,

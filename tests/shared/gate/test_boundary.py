@@ -9,8 +9,9 @@ import pytest
 from bursar.errors import InvalidInput
 from bursar.gate.boundary import Boundary, BoundaryMode, Place, never_trees
 from bursar.gate.patterns import Action
-from bursar.gate.pipeline import STAGES, Gate, GateRequest, Verdict, refusal
+from bursar.gate.pipeline import STAGES, Gate, GateRequest, Verdict, refusal, remedy_for
 from bursar.gate.policy import Policy
+from bursar.gate.requests import GRANTED
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ async def test_a_tool_that_says_what_it_does_is_taken_at_its_word(boundary: Boun
     assert await decided(boundary, "file+read://a", content="/etc/hosts") == "allow"
     assert await decided(boundary, "file+read://a", content="a", copy_path="/etc/hosts") == "ask"
     assert await decided(boundary, "file+read:///etc/hosts") == "ask"
-    net = replace(boundary.policy, allow=["net://a:1"])
+    net = Policy(allow=["net://a:1"])
     asked = replace(request(boundary, "net://a:1", path="/etc/hosts"), policy=net)
     assert (await Gate().decide(asked)).decision == "allow"
 
@@ -167,7 +168,8 @@ async def test_a_tool_that_says_what_it_does_is_taken_at_its_word(boundary: Boun
 async def test_no_rule_of_a_policy_answers_for_a_person(boundary: Boundary) -> None:
     asked = request(boundary, path="/etc/hosts")
     verdict = await Gate().decide(asked)
-    assert verdict.only_a_person
+    assert verdict.answered_by == GRANTED
+    assert [place.path for place in verdict.outside] == ["/etc/hosts"]
 
     async def human(request: GateRequest, action: Action) -> Verdict | None:
         return Verdict("allow", "human", "approval", "approved by ann")
@@ -182,7 +184,10 @@ async def test_the_refusal_names_the_argument_and_the_setting(
     boundary: Boundary, mode: BoundaryMode
 ) -> None:
     asked = request(replace(boundary, mode=mode), path="link/x")
-    text = refusal(asked, await Gate().decide(asked))
+    verdict = await Gate().decide(asked)
+    text = refusal(asked, verdict)
+    if mode == "safe":
+        text = verdict.reason + remedy_for(asked, verdict)
     assert "path: " in text
     assert "ws-evil/x' is outside of the workspace folder" in text
     assert "BURSAR_BOUNDARY_MODE=autonomous" in text

@@ -1,5 +1,7 @@
+import shlex
 from dataclasses import replace
 
+from bursar.gate.allowances import Allowance
 from bursar.gate.patterns import Action
 from bursar.gate.pipeline import (
     STAGES,
@@ -8,8 +10,11 @@ from bursar.gate.pipeline import (
     Verdict,
     policy_block,
     refusal,
+    remedy_for,
+    unanswered,
 )
 from bursar.gate.policy import Policy
+from bursar.gate.snapshot import Snapshot
 
 REQUEST = GateRequest(
     workspace="ws",
@@ -24,7 +29,8 @@ ALLOWED = replace(REQUEST, policy=Policy(allow=["write_report"]))
 
 async def test_an_allow_rule_lets_a_call_through_and_says_so() -> None:
     verdict = await Gate().decide(ALLOWED)
-    assert verdict == Verdict("allow", "policy_allow", "policy", "allow write_report")
+    rule = "allow write_report"
+    assert verdict == Verdict("allow", "policy_allow", "policy", rule, rule)
 
 
 async def test_a_block_decides_before_any_later_stage_is_asked() -> None:
@@ -59,29 +65,33 @@ async def test_an_action_that_is_none_is_refused() -> None:
     assert (verdict.decision, verdict.stage) == ("deny", "action")
 
 
-async def test_the_refusal_names_the_setting_that_permits_the_call() -> None:
-    text = refusal(REQUEST, await Gate().decide(REQUEST))
-    assert 'Agent(policy=Policy(allow=["write_report"]))' in text
-    assert "`reader`" in text
-
-
-async def test_following_the_refusal_permits_the_call() -> None:
-    request = replace(REQUEST, action="file://a*b")
-    text = refusal(request, await Gate().decide(request))
-    assert r'allow=["file://a\\*b"]' in text
-    permitted = replace(request, policy=Policy(allow=["file://a\\*b"]))
+async def test_a_call_that_nobody_answered_says_how_it_could_need_nobody() -> None:
+    request = replace(REQUEST, action="file+write://a*b c")
+    remedy = remedy_for(request, await Gate().decide(request))
+    text = unanswered(request.tool, "default", remedy, "nobody answered in time")
+    assert "nobody answered in time" in text
+    command = text.rpartition("an approver runs: ")[2]
+    pattern = shlex.split(command)[-1]
+    assert shlex.split(command)[:-1] == ["bursar", "allowances", "add"]
+    allowance = Allowance(id="alw_1", pattern=pattern, scope="workspace")
+    permitted = replace(request, granted=Snapshot(allowances=(allowance,)))
     assert (await Gate().decide(permitted)).decision == "allow"
 
 
-async def test_the_refusal_of_an_ask_rule_says_to_take_it_out() -> None:
-    request = replace(REQUEST, policy=Policy(ask=["write_*"]))
-    assert 'takes "write_*" out of the `ask` list' in refusal(request, await Gate().decide(request))
-
-
-async def test_the_refusal_promises_no_setting_where_none_helps() -> None:
+async def test_nothing_is_promised_where_nothing_helps() -> None:
     for request in (replace(REQUEST, risk="critical"), replace(REQUEST, action="exec://a; b")):
-        text = refusal(request, await Gate().decide(request))
-        assert "allow=[" not in text
+        assert "allowances add" not in remedy_for(request, await Gate().decide(request))
+
+
+async def test_an_allowance_answers_what_the_policy_asks_but_not_what_a_person_must() -> None:
+    granted = Snapshot(allowances=(Allowance(id="a", pattern="write_*", scope="workspace"),))
+    request = replace(REQUEST, granted=granted, policy=Policy(ask=["write_report"]))
+    verdict = await Gate().decide(request)
+    assert (verdict.decision, verdict.proof, verdict.use.id) == ("allow", "allowance", "a")
+    assert (await Gate().decide(replace(request, risk="critical"))).decision == "ask"
+    assert (await Gate().decide(replace(request, suspect="it changed"))).decision == "ask"
+    blocked = replace(request, policy=Policy(blocked=["write_report"]))
+    assert (await Gate().decide(blocked)).decision == "deny"
 
 
 async def test_the_refusal_of_a_block_names_the_rule() -> None:

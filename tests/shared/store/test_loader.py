@@ -44,8 +44,9 @@ def test_the_sha_is_that_of_the_text(shebang: bool) -> None:
 def test_only_what_frees_or_settles_may_run_out_of_memory() -> None:
     allowed = {name for name in SCRIPTS if "allow-oom" in Script(name).shebang}
     assert allowed == {
-        "barrier", "budget_end", "lease_release", "lease_renew", "step_commit", "turn_cancel",
-        "turn_finish", "workspace_kill",
+        "approval_close", "approval_expire", "audit_trim", "barrier", "budget_end",
+        "capability_forget", "lease_release", "lease_renew", "step_commit", "timer_defer",
+        "turn_cancel", "turn_finish", "webhook_remove", "workspace_kill",
     }  # fmt: skip
 
 

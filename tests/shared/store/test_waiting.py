@@ -18,6 +18,7 @@ from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
 from support.stage import Stage
+from support.tool_calls import start_tool
 from support.topologies import Replicated, paused
 
 TIMEOUT_S = 0.5
@@ -134,9 +135,9 @@ async def test_only_what_must_not_be_lost_waits(store: Store) -> None:
         ),
         "renew": await count(lambda: store.run(leases.RENEW, *renewal)),
         "commit": await count(lambda: stage.commit(lease, turn, Commit(steps=1, effects=calls))),
-        "tool": await count(lambda: turns.start_tool(store, lease, "call:a:1", [])),
+        "tool": await count(lambda: start_tool(store, lease, "call:a:1")),
         "tool once": await count(
-            lambda: turns.start_tool(store, lease, "call:b:1", [], once=True)
+            lambda: start_tool(store, lease, "call:b:1", once=True)
         ),
         "commit with hold": await count(
             lambda: stage.commit(lease, turn, Commit(hold=hold, actual_microusd=4))

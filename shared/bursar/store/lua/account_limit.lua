@@ -1,8 +1,8 @@
 -- Changes the limits of an account, or lets one go on that was frozen, with a ledger entry. An id that
 -- was used before changes nothing.
--- KEYS: account ledger idem questions
+-- KEYS: account ledger idem questions workspace audit
 -- ARGV: name id limit token_limit per_action per_turn warn_percent kept_max action_max acknowledge
---       idem_ttl_ms
+--       idem_ttl_ms audit_body
 -- Empty values leave what is there; `none` takes a per_turn away.
 -- Returns {'ok', limit, posted, pending, waiting} | {'repeat'} | {'id_conflict'} | {'no_account'} |
 --         {'bad_amount'} | {'per_action_above_limit'}
@@ -10,10 +10,12 @@
 -- include: clock
 -- include: args
 -- include: money
+-- include: audit
 local account, ledger, idem, questions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local workspace, log = KEYS[5], KEYS[6]
 local name, id, limit, token_limit, per_action = take(), take(), take(), take(), take()
 local per_turn, warn_percent, kept_max, action_max = take(), take(), take(), take()
-local acknowledge, idem_ttl_ms = take(), take()
+local acknowledge, idem_ttl_ms, audit_body = take(), take(), take()
 local wish = table.concat({limit, token_limit, per_action, per_turn, warn_percent, acknowledge}, '/')
 local a = redis.call('HMGET', account, 'limit', 'posted', 'pending', 'floor', 'per_action', 'token_limit',
   'frozen', 'waiting', 'overrun')
@@ -36,6 +38,7 @@ end
 if new_action and new_limit ~= 'unlimited' and tonumber(new_action) > tonumber(new_limit) then
   return {'per_action_above_limit'}
 end
+audit(workspace, log, now, audit_body)
 redis.call('HSET', idem, 'fingerprint', wish)
 redis.call('PEXPIRE', idem, idem_ttl_ms)
 if new_limit ~= a[1] then

@@ -1,14 +1,17 @@
 -- Lets an account start anew each day or month, from a moment on; or never again.
--- KEYS: account ledger timers idem
--- ARGV: name id timer period time_zone resets_ms idem_ttl_ms
+-- KEYS: account ledger timers idem workspace audit
+-- ARGV: name id timer period time_zone resets_ms idem_ttl_ms audit_body
 --       period: none, day or month; resets_ms: the first reset, 0 for none
 -- Returns {'ok'} | {'repeat'} | {'id_conflict'} | {'no_account'} | {'bad_amount'} | {'period_past'}
 -- durable
 -- include: clock
 -- include: args
 -- include: money
+-- include: audit
 local account, ledger, timers, idem = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local name, id, timer, period, zone, resets_ms, idem_ttl_ms = take(), take(), take(), take(), take(), take(), take()
+local workspace, log = KEYS[5], KEYS[6]
+local name, id, timer, period, zone = take(), take(), take(), take(), take()
+local resets_ms, idem_ttl_ms, audit_body = take(), take(), take()
 local old = redis.call('HMGET', account, 'limit', 'period')
 if not old[1] then return {'no_account'} end
 local due = amount(resets_ms)
@@ -18,6 +21,7 @@ local used = redis.call('HGET', idem, 'fingerprint')
 if used == wish then return {'repeat'} end
 if used then return {'id_conflict'} end
 if period ~= 'none' and due <= now then return {'period_past'} end
+audit(workspace, log, now, audit_body)
 redis.call('HSET', idem, 'fingerprint', wish)
 redis.call('PEXPIRE', idem, idem_ttl_ms)
 redis.call('HSET', account, 'period', period, 'time_zone', zone, 'resets_ms', resets_ms)

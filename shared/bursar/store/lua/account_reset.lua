@@ -1,15 +1,18 @@
 -- Starts an account anew: what was spent moves into the ledger, what is held stays held and is booked
 -- into the new period.
--- KEYS: account ledger timers idem questions
--- ARGV: name id timer due_ms next_ms idem_ttl_ms
+-- KEYS: account ledger timers idem questions workspace audit
+-- ARGV: name id timer due_ms next_ms idem_ttl_ms audit_body
 --       due_ms: the reset that is due, so that none happens twice; empty for one that people ask for
 -- Returns {'ok', posted, waiting} | {'repeat'} | {'kept'} | {'no_account'} | {'bad_amount'}
 -- durable
 -- include: clock
 -- include: args
 -- include: money
+-- include: audit
 local account, ledger, timers, idem, questions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local name, id, timer, due_ms, next_ms, idem_ttl_ms = take(), take(), take(), take(), take(), take()
+local workspace, log = KEYS[6], KEYS[7]
+local name, id, timer, due_ms, next_ms = take(), take(), take(), take(), take()
+local idem_ttl_ms, audit_body = take(), take()
 local a = redis.call('HMGET', account, 'limit', 'posted', 'pending', 'tokens_posted', 'resets_ms', 'waiting',
   'overrun')
 if not a[1] then
@@ -22,6 +25,7 @@ if due_ms == '' then
   if redis.call('HSETNX', idem, 'fingerprint', name) == 0 then return {'repeat'} end
   redis.call('PEXPIRE', idem, idem_ttl_ms)
 end
+audit(workspace, log, now, audit_body)
 local pending, floor = tonumber(a[3]), 0
 if a[1] ~= 'unlimited' and pending > tonumber(a[1]) then floor = pending end
 redis.call('HSET', account, 'posted', 0, 'tokens_posted', 0, 'overrun', 0, 'floor', floor, 'warned', '')

@@ -4,8 +4,9 @@
 -- All but expire are authorised by the secret, so that a fenced worker which knows the true usage
 -- may still book it, also after its hold expired; expire is for the sweeper and for a session's next
 -- owner. One whose lease is alive is not due: it is put off for as long as that is renewed.
--- KEYS: session hold effects timers ledger stats ws_stats turn account+
--- ARGV: op secret actual tokens account_names hold_ttl_ms only_if_due
+-- KEYS: session hold effects timers ledger stats ws_stats turn workspace audit account+
+-- ARGV: op secret actual tokens account_names hold_ttl_ms only_if_due audit_body
+--       audit_body: of a correction; the other ends of a hold are in the ledger alone
 -- Returns {'ok', ended_as, actual, {accounts over their warn level}, {accounts where turns wait}, overdrawn} |
 --   {'repeat', state, actual} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'} |
 --   {'not_due'} | {'not_lower', actual} | {'hold_open'}
@@ -14,10 +15,12 @@
 -- include: clock
 -- include: args
 -- include: money
+-- include: audit
 local session, hold, effects, timers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local stats, ws_stats, turn, accounts = KEYS[6], KEYS[7], KEYS[8], keys_from(9)
+local stats, ws_stats, turn, workspace, log = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local accounts = keys_from(11)
 local op, secret, actual, tokens, names = take(), take(), take(), take(), take()
-local hold_ttl_ms, only_if_due = take(), take()
+local hold_ttl_ms, only_if_due, audit_body = take(), take(), take()
 local facts = read_hold(hold)
 if not facts then return {'no_hold'} end
 if op ~= 'expire' and facts.secret ~= secret then return {'bad_secret'} end
@@ -41,6 +44,9 @@ if op == 'adjust' or (op == 'commit' and facts.state == 'unconfirmed') then
   if less <= 0 then actual, less = facts.actual, 0 end
   local fewer = math.max(0, tonumber(facts.actual_tokens) - tonumber(tokens))
   local waiting = {}
+  if less > 0 or fewer > 0 then
+    audit(workspace, log, now, extend(audit_body, string.format('"cost_microusd":%d', -less)))
+  end
   for i, account in ipairs(accounts) do
     local a = redis.call('HMGET', account, 'posted', 'tokens_posted', 'waiting')
     if a[1] then

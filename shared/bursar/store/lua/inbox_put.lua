@@ -17,7 +17,7 @@
 -- include: idem
 -- include: state
 -- include: events
--- include: lease
+-- include: queue_turn
 -- include: cancel
 local inbox, turn, idem, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local indexes, blocked_paused, blocked_agent, blocked = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18], KEYS[19], KEYS[20]
@@ -59,35 +59,16 @@ local interrupts = if_busy == 'interrupt' and under_way_tid ~= ''
 if interrupts then
   ask_cancel(session, inbox, under_way, under_way_tid, reason, now)
 end
-local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
-redis.call('RPUSH', inbox, string.format('%d input ', inbox_seq) .. tid)
-redis.call('HSET', turn, 'id', tid, 'session', sid, 'state', 'queued', 'input', input,
-  'inbox_seq', inbox_seq, 'created_ms', now, 'steps', 0, 'tool_calls', 0, 'input_tokens', 0,
-  'output_tokens', 0, 'cost_microusd', 0)
-count('turns:queued', 1)
+local inbox_seq, outcome = queue_turn({
+  sid = sid, ref = ref, tid = tid, input = input, inbox = inbox, turn = turn, indexes = indexes,
+  state = s[2], driven = driven, blocked_now = s[10], interrupts = interrupts, paused = caps[1],
+  no_worker = no_worker, ready = ready, blocked = blocked, blocked_paused = blocked_paused,
+  blocked_agent = blocked_agent,
+}, now)
 remember(idem, fingerprint, tid, idem_ttl_ms)
-redis.call('HSET', session, 'active_ms', now)
-for _, index in ipairs(indexes) do redis.call('ZADD', index, now, sid) end
-redis.call('PERSIST', events)
 local list = {'turn.queued', event}
-local outcome = 'ring'
-if driven then
-  outcome = 'held'
-elseif interrupts then
-  -- Its cancel waits for no pause, cap or agent: any worker can end the turn under way.
-  make_ready(session, ready, ref, now)
-elseif s[10] ~= '' then
-  outcome = 'blocked'
-elseif caps[1] == '1' then
-  outcome = 'blocked'
-  block(session, blocked, blocked_paused, 'paused', ref, now)
-elseif no_worker == '1' then
-  outcome = 'blocked'
-  block(session, blocked, blocked_agent, 'agent', ref, now)
-  list[3], list[4] = 'turn.waiting', waiting_event
-else
-  make_ready(session, ready, ref, now)
+if outcome == 'no_worker' then
+  outcome, list[3], list[4] = 'blocked', 'turn.waiting', waiting_event
 end
-if s[2] == 'idle' then set_state(sid, 'idle', 'queued', now) end
 local seq = emit(session, events, log_max, now, list)
 return {'ok', tid, tostring(seq - #list / 2 + 1), outcome, s[8], s[9], tostring(inbox_seq)}

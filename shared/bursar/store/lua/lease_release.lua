@@ -1,24 +1,25 @@
 -- Gives a session back without ending its turn: shutdown, an agent this worker does not serve, or
 -- nothing left to do. The last completes an end that was asked for.
 -- KEYS: session events stats ws_stats idle queued running waiting ended inbox leases ready blocked_cap
--- ARGV: sid ref epoch owner ended_event log_max log_ttl_ms
+--       workspace audit due
+-- ARGV: sid ref epoch owner ended_event ended_audit log_max log_ttl_ms ended_timer
 -- Returns {'ok', 'rest', next_blocked} | {'ok', 'ring', next_blocked, agent, priority, inbox_seq} | {'fenced'}
 -- flags: allow-oom
 -- include: clock
--- include: state
+-- include: ended
 -- include: events
 -- include: lease
 local inbox, leases, ready, blocked_cap = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local workspace, log, due = KEYS[14], KEYS[15], KEYS[16]
 local sid, ref, epoch, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ended_event, log_max, log_ttl_ms = ARGV[5], ARGV[6], ARGV[7]
+local ended_event, ended_audit, log_max, log_ttl_ms, timer = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local s = redis.call('HMGET', session, 'epoch', 'owner', 'lease_until_ms', 'turn', 'inbox_seq', 'state',
   'ending', 'agent', 'priority')
 if s[1] ~= epoch or s[2] ~= owner or s[3] == '0' then return {'fenced'} end
 release_lease(session, leases, ws_stats, ref)
 if s[4] == '' and redis.call('LLEN', inbox) == 0 then
   if s[7] == '1' then
-    set_state(sid, s[6], 'ended', now)
-    count('sessions:live', -1)
+    end_session(sid, s[6], workspace, log, ended_audit, due, timer, now)
     emit(session, events, log_max, now, {'session.ended', ended_event})
   else
     set_state(sid, s[6], 'idle', now)

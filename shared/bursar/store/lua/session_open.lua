@@ -1,8 +1,9 @@
 -- Creates a session with its account, indexes and first event, all or nothing.
 -- KEYS: session events stats ws_stats idle queued running waiting ended text account user_account
---       workspace sessions user path idem parent users
--- ARGV: sid fingerprint idem_ttl_ms event log_max session_limit token_limit per_action per_turn
---       warn_percent kept_max user_limit user_name max_depth n (field value)* n (text_field value)*
+--       workspace sessions user path idem parent users audit
+-- ARGV: sid fingerprint idem_ttl_ms event audit_body log_max session_limit token_limit per_action
+--       per_turn warn_percent kept_max user_limit user_name max_depth n (field value)*
+--       n (text_field value)*
 -- Returns {'ok', seq} | {'repeat', sid} | {'idem_conflict'} | {'exists'} | {'no_workspace'} |
 --         {'killed'} | {'workspace_full', cap} | {'no_parent'} | {'parent_ended'} | {'too_deep', max_depth} |
 --         {'bad_amount'}
@@ -14,9 +15,12 @@
 -- include: state
 -- include: money
 -- include: events
+-- include: audit
 local text, account, user_account, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local indexes, idem, parent, users = {KEYS[14], KEYS[15], KEYS[16]}, KEYS[17], KEYS[18], KEYS[19]
-local sid, fingerprint, idem_ttl_ms, event, log_max = take(), take(), take(), take(), take()
+local indexes, idem, parent = {KEYS[14], KEYS[15], KEYS[16]}, KEYS[17], KEYS[18]
+local users, log = KEYS[19], KEYS[20]
+local sid, fingerprint, idem_ttl_ms, event = take(), take(), take(), take()
+local audit_body, log_max = take(), take()
 local session_limit, token_limit, per_action, per_turn = take(), take(), take(), take()
 local warn_percent, kept_max, user_limit, user_name = take(), take(), take(), take()
 local max_depth = tonumber(take())
@@ -47,6 +51,7 @@ if parent ~= session then
   if depth >= max_depth then return {'too_deep', tostring(max_depth)} end
 end
 
+audit(workspace, log, now, audit_body)
 redis.call('HSET', session, 'id', sid, 'state', 'idle', 'root', root, 'depth', depth,
   'is_subagent', depth > 0 and 1 or 0, 'created_ms', now, 'active_ms', now, 'token_count', 0,
   'turn_count', 0, 'step_count', 0, 'tool_call_count', 0, 'approval_count', 0, 'epoch', 0,

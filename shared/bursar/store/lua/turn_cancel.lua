@@ -1,24 +1,31 @@
 -- Records a cancel. A queued turn ends here and now; a started one gets an inbox item for its driver.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn ready
--- ARGV: sid ref tid reason cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms
+-- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn ready workspace
+--       audit due
+-- ARGV: sid ref tid reason cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms audit_body
+--       ended_audit ended_timer
+--       audit_body: of the cancel, if a person asks for it; empty for none
 -- Returns {'cancelled'} | {'asked', 'ring' | 'held', worker, agent, priority, epoch, inbox_seq} |
 --         {'terminal', state} | {'not_found'}
 -- durable
 -- flags: allow-oom
 -- include: clock
 -- include: args
--- include: state
+-- include: ended
 -- include: events
 -- include: lease
 -- include: cancel
-local inbox, turn, ready = KEYS[10], KEYS[11], KEYS[12]
+local inbox, turn, ready, workspace, log = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local due = KEYS[15]
 local sid, ref, tid, reason, event, ended_event = take(), take(), take(), take(), take(), take()
-local log_max, log_ttl_ms, turn_ttl_ms = take(), take(), take()
-local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq')
+local log_max, log_ttl_ms, turn_ttl_ms, audit_body, ended_audit = take(), take(), take(), take(), take()
+local timer = take()
+local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq', 'cancel_ms')
 if t[2] ~= sid then return {'not_found'} end
 if t[1] ~= 'queued' and t[1] ~= 'running' and t[1] ~= 'waiting' then return {'terminal', t[1]} end
 local s = redis.call('HMGET', session, 'state', 'lease_until_ms', 'worker', 'agent', 'priority', 'epoch',
   'ending', 'turn')
+-- Asking again changes nothing, so that nobody fills the log by it.
+if audit_body ~= '' and not t[4] then audit(workspace, log, now, audit_body) end
 if t[1] ~= 'queued' then
   local inbox_seq = string.format('%d', ask_cancel(session, inbox, turn, tid, reason, now))
   if tonumber(s[2]) > now then return {'asked', 'held', s[3], s[4], s[5], s[6], inbox_seq} end
@@ -36,8 +43,7 @@ local list = {'turn.cancelled', event}
 if s[8] == '' and s[2] == '0' and redis.call('LLEN', inbox) == 0 then
   redis.call('ZREM', ready, ref)
   if s[7] == '1' then
-    set_state(sid, s[1], 'ended', now)
-    count('sessions:live', -1)
+    end_session(sid, s[1], workspace, log, ended_audit, due, timer, now)
     list[3], list[4] = 'session.ended', ended_event
   else
     set_state(sid, s[1], 'idle', now)

@@ -1,9 +1,9 @@
 -- Ends a turn: last messages, settlement, terminal state and event, counters, in one step. Keeps
 -- the lease when the inbox holds more, else gives it back; completes an end that was asked for.
 -- KEYS: session events stats ws_stats idle queued running waiting ended effects messages turn inbox
---       leases sessions user path blocked_cap [hold timers ledger account*]
+--       leases sessions user path blocked_cap workspace audit due [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max sid ref tid outcome code reason log_ttl_ms turn_ttl_ms
---       ended_event  (then as step_commit from its items on)
+--       ended_event ended_audit ended_timer  (then as step_commit from its items on)
 -- Returns {'ok', seq, 'more' | 'rest', next_blocked, accounts where turns wait} |
 --   {'repeat', seq, 'more' | 'rest', '', ''} |
 --   {'injected'} | {'fenced'} | {'gone'} | {'turn_ended', state} | {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
@@ -13,22 +13,24 @@
 -- include: clock
 -- include: args
 -- include: fence
--- include: state
+-- include: ended
 -- include: commit
 -- include: events
 -- include: lease
 local effects, messages, turn, inbox, leases = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local indexes, blocked_cap = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18]
+local workspace, log, due = KEYS[19], KEYS[20], KEYS[21]
 local epoch, owner, append_no, log_max = take(), take(), take(), take()
 local sid, ref, tid, outcome, code, reason = take(), take(), take(), take(), take(), take()
 local log_ttl_ms, turn_ttl_ms, ended_event = take(), take(), take()
+local ended_audit, ended_timer = take(), take()
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then
   local s = redis.call('HMGET', session, 'event_seq', 'lease_until_ms')
   return {'repeat', s[1], s[2] == '0' and 'rest' or 'more', '', ''}
 end
 if verdict ~= 'ok' then return {verdict} end
-local commit, refusal = read_commit(19)
+local commit, refusal = read_commit(22)
 if refusal then return {refusal} end
 local list = take_list(2)
 
@@ -44,7 +46,7 @@ for _, item in ipairs(commit.items) do
   if joined and redis.call('HEXISTS', turn, 'injected:' .. joined) == 1 then injections = injections - 1 end
 end
 if injections > 0 then return {'injected'} end
-local extra, waiting = apply_commit(commit, inbox, messages, effects, turn, now)
+local extra, waiting = apply_commit(commit, inbox, messages, effects, turn, workspace, log, now)
 redis.call('DEL', effects)
 set_turn_state(turn, turn_state, outcome)
 redis.call('HSET', turn, 'ended_ms', now, 'code', code, 'reason', reason,
@@ -63,8 +65,7 @@ if redis.call('LLEN', inbox) > 0 then
 end
 release_lease(session, leases, ws_stats, ref)
 if s[2] == '1' then
-  set_state(sid, s[1], 'ended', now)
-  count('sessions:live', -1)
+  end_session(sid, s[1], workspace, log, ended_audit, due, ended_timer, now)
   list[#list + 1] = 'session.ended'
   list[#list + 1] = ended_event
 else

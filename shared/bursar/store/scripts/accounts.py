@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.store.codec import text
+from bursar.store.keys import WorkspaceKeys
 from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
@@ -35,7 +37,13 @@ class LimitWish(msgspec.Struct, frozen=True):
 
 
 async def set_limit(
-    store: Store, workspace: str, account: str, wish: LimitWish, *, change_id: str
+    store: Store,
+    workspace: str,
+    account: str,
+    wish: LimitWish,
+    *,
+    change_id: str,
+    actor: str = SYSTEM,
 ) -> bool:
     """Change limits with a ledger entry; True if turns wait for money of the account.
 
@@ -46,7 +54,15 @@ async def set_limit(
 
     """
     ws = store.workspace(workspace)
-    keys = [ws.account(account), ws.ledger, ws.idempotency("limit", change_id), ws.questions]
+    keys = [
+        ws.account(account),
+        ws.ledger,
+        ws.idempotency("limit", change_id),
+        ws.questions,
+        ws.hash,
+        ws.audit,
+    ]
+    wished = {name: value for name in wish.__struct_fields__ if (value := getattr(wish, name))}
     args: list[Any] = [
         account,
         change_id,
@@ -59,6 +75,7 @@ async def set_limit(
         store.settings.per_action_limit_microusd,
         int(wish.acknowledge),
         int(store.settings.idempotency_ttl_s * 1000),
+        _body(ws, actor, "budget.limit", account, change_id, wished),
     ]
     reply = await store.run(_LIMIT, keys, args)
     if reply[0] == "repeat":
@@ -77,6 +94,7 @@ async def set_period(
     period: str,
     time_zone: str,
     resets_ms: int,
+    actor: str = SYSTEM,
 ) -> None:
     """Let an account start anew at ``resets_ms`` and each ``period`` after it; ``none`` ends that.
 
@@ -87,10 +105,12 @@ async def set_period(
     """
     ws = store.workspace(workspace)
     idem = ws.idempotency("period", change_id)
-    keys = [ws.account(account), ws.ledger, ws.shard.timers, idem]
+    keys = [ws.account(account), ws.ledger, ws.shard.timers, idem, ws.hash, ws.audit]
     ttl_ms = int(store.settings.idempotency_ttl_s * 1000)
     timer = ws.period_timer(account)
-    args = [account, change_id, timer, period, time_zone, resets_ms, ttl_ms]
+    wished = {"period": period, "time_zone": time_zone, "resets_ms": resets_ms}
+    body = _body(ws, actor, "budget.period", account, change_id, wished)
+    args = [account, change_id, timer, period, time_zone, resets_ms, ttl_ms, body]
     reply = await store.run(_PERIOD, keys, args)
     if reply[0] not in {"ok", "repeat"}:
         raise_for(reply)
@@ -104,6 +124,7 @@ async def reset_account(
     change_id: str,
     due_ms: int | None = None,
     next_ms: int = 0,
+    actor: str = SYSTEM,
 ) -> bool:
     """Start an account anew; True if turns wait for money of it.
 
@@ -114,13 +135,42 @@ async def reset_account(
     """
     ws = store.workspace(workspace)
     idem = ws.idempotency("reset", change_id)
-    keys = [ws.account(account), ws.ledger, ws.shard.timers, idem, ws.questions]
+    keys = [
+        ws.account(account),
+        ws.ledger,
+        ws.shard.timers,
+        idem,
+        ws.questions,
+        ws.hash,
+        ws.audit,
+    ]
     ttl_ms = int(store.settings.idempotency_ttl_s * 1000)
     due = "" if due_ms is None else due_ms
-    args = [account, change_id, ws.period_timer(account), due, next_ms, ttl_ms]
+    body = _body(ws, actor, "budget.reset", account, change_id, {})
+    args = [account, change_id, ws.period_timer(account), due, next_ms, ttl_ms, body]
     reply = await store.run(_RESET, keys, args)
     if reply[0] == "ok":
         return text(reply[2]) != "0"
     if reply[0] not in {"repeat", "kept"}:
         raise_for(reply)
     return bool(reply[0] == "repeat")
+
+
+def _body(
+    ws: WorkspaceKeys,
+    actor: str,
+    action: str,
+    account: str,
+    change_id: str,
+    wished: dict[str, Any],
+) -> bytes:
+    """The audit entry of a change; the ledger's entry with the same id has the figures."""
+    kind, _, sid = account.partition(":")
+    return Record(
+        workspace=ws.id,
+        actor=actor,
+        action=action,
+        decision="done",
+        session=sid if kind == "s" else "",
+        details={"account": account, "id": change_id, **wished},
+    ).body

@@ -1,9 +1,10 @@
 """Typed calls of the scripts about holds: make one on a whole path of accounts, end one."""
 
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.leases import Lease
 from bursar.store.codec import text, text_list
 from bursar.store.keys import SessionKeys
@@ -19,7 +20,11 @@ __all__ = [
     "HoldWish",
     "Path",
     "end_hold",
+    "hold_of",
+    "raise_unheld",
     "reserve",
+    "wish_args",
+    "wish_keys",
 ]
 
 _RESERVE = Script("budget_reserve")
@@ -115,12 +120,27 @@ async def reserve(store: Store, lease: Lease, path: Path, wish: HoldWish) -> Hol
 
     """
     session = lease.session
-    shard = session.workspace.shard
-    key = session.workspace.hold(wish.hold_id)
-    names = ",".join(path.names)
-    args = [
-        lease.epoch,
-        lease.owner,
+    args = [lease.epoch, lease.owner, *wish_args(session, path, wish)]
+    keys = [session.hash, session.effects, *wish_keys(session, path, wish)]
+    reply = await store.run(_RESERVE, keys, args)
+    if reply[0] == "ok":
+        return hold_of(session, path, wish, warned=text(reply[1]) == "1")
+    if reply[0] != "repeat":
+        raise_unheld(reply)
+    if text(reply[1]) != "open":
+        raise_for(["hold_ended"])
+    return hold_of(session, path, msgspec.structs.replace(wish, secret=text(reply[2])))
+
+
+def wish_keys(session: SessionKeys, path: Path, wish: HoldWish) -> list[str]:
+    """KEYS of scripts that make a hold, from the hold on."""
+    ws = session.workspace
+    return [ws.hold(wish.hold_id), ws.shard.timers, ws.turn(wish.turn), *path.keys]
+
+
+def wish_args(session: SessionKeys, path: Path, wish: HoldWish) -> list[str | int]:
+    """ARGV of scripts that make a hold, from its id on."""
+    return [
         wish.hold_id,
         session.timer("hold", wish.hold_id),
         wish.secret,
@@ -128,31 +148,36 @@ async def reserve(store: Store, lease: Lease, path: Path, wish: HoldWish) -> Hol
         wish.tokens,
         int(wish.sent),
         wish.ttl_ms,
-        names,
+        ",".join(path.names),
         session.id,
         wish.turn,
         wish.step,
         wish.kind,
         wish.price,
     ]
-    turn = session.workspace.turn(wish.turn)
-    keys = [session.hash, session.effects, key, shard.timers, turn, *path.keys]
-    reply = await store.run(_RESERVE, keys, args)
-    secret, warned = wish.secret, False
+
+
+def hold_of(session: SessionKeys, path: Path, wish: HoldWish, *, warned: bool = False) -> HoldRef:
+    ws = session.workspace
+    return HoldRef(
+        id=wish.hold_id,
+        key=ws.hold(wish.hold_id),
+        secret=wish.secret,
+        cost_microusd=wish.cost_microusd,
+        tokens=wish.tokens,
+        names=",".join(path.names),
+        accounts=path.keys,
+        timers=ws.shard.timers,
+        ledger=ws.ledger,
+        warned=warned,
+    )
+
+
+def raise_unheld(reply: list[Any]) -> NoReturn:
+    """Raise what the refusal of a hold means."""
     if reply[0] == "refused":
         raise_refused(reply)
-    if reply[0] == "repeat":
-        if text(reply[1]) != "open":
-            raise_for(["hold_ended"])
-        secret = text(reply[2])
-    elif reply[0] == "ok":
-        warned = text(reply[1]) == "1"
-    else:
-        raise_for(reply)
-    return HoldRef(
-        wish.hold_id, key, secret, wish.cost_microusd, wish.tokens, names, path.keys, shard.timers,
-        session.workspace.ledger, warned,
-    )  # fmt: skip
+    raise_for(reply)
 
 
 async def end_hold(
@@ -167,6 +192,7 @@ async def end_hold(
     actual_microusd: int = 0,
     tokens: int = 0,
     only_if_due: bool = False,
+    actor: str = SYSTEM,
 ) -> EndedHold | None:
     """End a hold outside a step's commit, or lower what one was booked with.
 
@@ -191,10 +217,30 @@ async def end_hold(
         ws.shard.stats,
         ws.stats,
         ws.turn(turn),
+        ws.hash,
+        ws.audit,
         *accounts,
     ]
     ttl_ms = int(store.settings.hold_ttl_s * 1000)
-    args = [op, secret, actual_microusd, tokens, names, ttl_ms, int(only_if_due)]
+    correction = Record(
+        workspace=ws.id,
+        actor=actor,
+        action="budget.adjust",
+        decision="done",
+        session=session.id,
+        turn=turn,
+        details={"hold": hold_id},
+    )
+    args = [
+        op,
+        secret,
+        actual_microusd,
+        tokens,
+        names,
+        ttl_ms,
+        int(only_if_due),
+        correction.body,
+    ]
     reply = await store.run(_END, keys, args)
     if reply[0] == "not_due":
         return None

@@ -14,7 +14,19 @@ from bursar.store.store import Store
 
 __all__ = ["note_blocked", "note_waiting", "run_fenced"]
 
-_WROTE = {"ok", "repeat", "not_queued"}
+_WROTE = {"ok", "repeat", "not_queued", "merged"}
+_LEFT = {
+    "more",
+    "fits",
+    "not_waiting",
+    "injected",
+    "blocked",
+    "stale",
+    "void",
+    "too_many",
+    "refused",
+}
+"""Answers of a script that wrote nothing, which its caller deals with."""
 
 
 async def run_fenced(
@@ -32,7 +44,7 @@ async def run_fenced(
     reply = await store.run(script, keys, fenced, durably=durably)
     if reply[0] in _WROTE:
         lease.append_no = number
-    elif reply[0] not in {"more", "fits", "not_waiting", "injected", "blocked"}:
+    elif reply[0] not in _LEFT:
         raise_for(reply)
     return reply
 

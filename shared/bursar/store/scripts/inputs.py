@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.events import Span
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts.loader import Script
-from bursar.store.scripts.sessions import Idempotency, index_keys
+from bursar.store.scripts.sessions import Idempotency, ended_record, index_keys
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
@@ -149,11 +150,33 @@ def _accepted(reply: list[Any]) -> Accepted | None:
     )
 
 
-async def cancel_turn(store: Store, session: SessionKeys, turn: str, reason: str) -> Cancelled:
-    """Record that a turn is to be cancelled; a queued one ends at once."""
+async def cancel_turn(
+    store: Store, session: SessionKeys, turn: str, reason: str, *, actor: str = SYSTEM
+) -> Cancelled:
+    """Record that a turn is to be cancelled; a queued one ends at once.
+
+    Only what people ask for is an audit entry: the others follow from something that is one.
+    """
     settings = store.settings
     ws = session.workspace
-    keys = [*session.stateful, session.inbox, ws.turn(turn), ws.shard.ready]
+    keys = [
+        *session.stateful,
+        session.inbox,
+        ws.turn(turn),
+        ws.shard.ready,
+        ws.hash,
+        ws.audit,
+        ws.shard.timers,
+    ]
+    asked = Record(
+        workspace=ws.id,
+        actor=actor,
+        action="turn.cancel",
+        decision="done",
+        session=session.id,
+        turn=turn,
+        reason=reason,
+    )
     args = [
         session.id,
         session.ref,
@@ -164,6 +187,9 @@ async def cancel_turn(store: Store, session: SessionKeys, turn: str, reason: str
         settings.event_log_max,
         int(settings.event_log_ttl_s * 1000),
         int(settings.turn_ttl_s * 1000),
+        b"" if actor == SYSTEM else asked.body,
+        ended_record(session),
+        session.timer("ended", "-"),
     ]
     reply = await store.run(_CANCEL, keys, args)
     if reply[0] == "not_found":

@@ -9,6 +9,7 @@ from bursar.leases import Claimed, ClaimRefused, InboxItem, Lease
 from bursar.store.codec import hash_fields, text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts.loader import Script
+from bursar.store.scripts.sessions import ended_record
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
@@ -147,6 +148,9 @@ async def release(store: Store, lease: Lease) -> Ring | None:
         shard.leases,
         shard.ready,
         shard.blocked_cap(session.workspace.id),
+        session.workspace.hash,
+        session.workspace.audit,
+        shard.timers,
     ]
     args = [
         session.id,
@@ -154,8 +158,10 @@ async def release(store: Store, lease: Lease) -> Ring | None:
         lease.epoch,
         lease.owner,
         Span(session.id).event("session.ended").body,
+        ended_record(session),
         store.settings.event_log_max,
         int(store.settings.event_log_ttl_s * 1000),
+        session.timer("ended", "-"),
     ]
     reply = await store.run(_RELEASE, keys, args)
     if reply[0] != "ok":

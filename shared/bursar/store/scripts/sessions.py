@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.audit.entries import SYSTEM, Record
 from bursar.events import Span
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text, unlimited_or
@@ -20,6 +21,7 @@ __all__ = [
     "clear_session",
     "delete_session",
     "end_session",
+    "ended_record",
     "index_keys",
     "kill_workspace",
     "open_session",
@@ -71,30 +73,57 @@ async def open_workspace(
     warn_percent: int,
     settings: Mapping[str, Any],
     only_new: bool = False,
+    actor: str = SYSTEM,
+    change: str = "workspace.change",
 ) -> bool:
     """Create the workspace (True) or change the given settings of one that exists.
 
     Args:
         only_new: change nothing of one that exists (False).
+        change: what its audit entry calls a change of one that exists.
 
     """
     ws = store.workspace(workspace)
-    args = [workspace, limit, warn_percent, int(only_new), *pairs(settings)]
-    reply = await store.run(_WORKSPACE_OPEN, [ws.hash, ws.account("ws")], args)
+    facts = {"limit": limit, **settings}
+    created, changed = (
+        Record(workspace=workspace, actor=actor, action=action, decision="done", details=details)
+        for action, details in (("workspace.create", facts), (change, dict(settings)))
+    )
+    args = [
+        workspace,
+        limit,
+        warn_percent,
+        int(only_new),
+        created.body,
+        changed.body,
+        *pairs(settings),
+    ]
+    reply = await store.run(_WORKSPACE_OPEN, [ws.hash, ws.account("ws"), ws.audit], args)
     if reply[0] == "bad_amount":
         raise_for(reply)
     return bool(reply[0] == "created")
 
 
-async def kill_workspace(store: Store, ws: WorkspaceKeys, reason: str) -> None:
+async def kill_workspace(
+    store: Store, ws: WorkspaceKeys, reason: str, *, actor: str = SYSTEM
+) -> None:
     """Let nothing start in the workspace any more, and leave the sweeper a timer."""
-    reply = await store.run(_WORKSPACE_KILL, [ws.hash, ws.shard.timers], [ws.kill_timer, reason])
+    record = Record(
+        workspace=ws.id, actor=actor, action="workspace.kill", decision="done", reason=reason
+    )
+    keys = [ws.hash, ws.shard.timers, ws.audit]
+    reply = await store.run(_WORKSPACE_KILL, keys, [ws.kill_timer, reason, record.body])
     if reply[0] != "ok":
         raise_for(reply)
 
 
 async def open_session(
-    store: Store, session: SessionKeys, new: NewSession, idempotency: Idempotency
+    store: Store,
+    session: SessionKeys,
+    new: NewSession,
+    idempotency: Idempotency,
+    *,
+    actor: str = SYSTEM,
 ) -> str:
     """Create a session; returns its id, or the first one's id for a repeated Idempotency-Key."""
     ws = session.workspace
@@ -109,13 +138,18 @@ async def open_session(
         idempotency.redis_key(ws),
         ws.session(new.parent).hash if new.parent else session.hash,
         ws.users,
+        ws.audit,
     ]
     event = Span(session.id).event("session.created", user=new.user, parent=new.parent)
+    details = {"agent": new.fields.get("agent", ""), "user": new.user}
+    if new.parent:
+        details["parent"] = new.parent
     args = [
         session.id,
         idempotency.fingerprint,
         int(settings.idempotency_ttl_s * 1000),
         event.body,
+        _record(session, actor, "session.create", details).body,
         settings.event_log_max,
         new.limit_microusd,
         unlimited_or(new.token_limit),
@@ -153,23 +187,31 @@ async def clear_session(store: Store, session: SessionKeys) -> int:
     return int(reply[1])
 
 
-async def end_session(store: Store, session: SessionKeys) -> str:
+async def end_session(store: Store, session: SessionKeys, *, actor: str = SYSTEM) -> str:
     """``ended`` at once, ``ending`` when accepted inputs come first, or ``already``."""
     settings = store.settings
     args = [
         session.id,
         Span(session.id).event("session.ended").body,
+        _record(session, actor, "session.end").body,
         settings.event_log_max,
         int(settings.event_log_ttl_s * 1000),
+        session.timer("ended", "-"),
     ]
-    reply = await store.run(_END, list(session.stateful), args)
+    ws = session.workspace
+    reply = await store.run(_END, [*session.stateful, ws.hash, ws.audit, ws.shard.timers], args)
     if reply[0] == "gone":
         raise_for(reply)
     return str(reply[0])
 
 
 async def delete_session(
-    store: Store, session: SessionKeys, *, user: str, workspace_path: str
+    store: Store,
+    session: SessionKeys,
+    *,
+    user: str,
+    workspace_path: str,
+    actor: str = SYSTEM,
 ) -> None:
     """Delete an idle or ended session.
 
@@ -177,6 +219,7 @@ async def delete_session(
         Conflict: a turn is under way, or money is still held.
 
     """
+    ws = session.workspace
     keys = [
         *session.stateful,
         session.text,
@@ -185,10 +228,15 @@ async def delete_session(
         session.effects,
         session.account,
         *index_keys(session, user, workspace_path),
-        session.workspace.waiters(f"s:{session.id}"),
+        ws.waiters(f"s:{session.id}"),
+        ws.hash,
+        ws.audit,
+        session.approvals,
+        session.allowances,
     ]
     event = Span(session.id).event("session.ended", deleted=True)
-    reply = await store.run(_DELETE, keys, [session.id, event.body])
+    record = _record(session, actor, "session.delete", {"user": user})
+    reply = await store.run(_DELETE, keys, [session.id, event.body, record.body])
     if reply[0] != "ok":
         raise_for(reply)
 
@@ -225,6 +273,24 @@ async def add_message(
     if reply[0] not in {"ok", "repeat"}:
         raise_for(reply)
     return int(reply[1])
+
+
+def ended_record(session: SessionKeys, *, actor: str = SYSTEM) -> bytes:
+    """The audit entry of a session that ends by itself, its accepted inputs being worked off."""
+    return msgspec.structs.replace(_record(session, actor, "session.end"), outcome="ended").body
+
+
+def _record(
+    session: SessionKeys, actor: str, action: str, details: Mapping[str, Any] | None = None
+) -> Record:
+    return Record(
+        workspace=session.workspace.id,
+        actor=actor,
+        action=action,
+        decision="done",
+        session=session.id,
+        details=dict(details or {}),
+    )
 
 
 def index_keys(session: SessionKeys, user: str, workspace_path: str) -> Sequence[str]:

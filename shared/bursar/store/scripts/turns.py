@@ -22,17 +22,17 @@ __all__ = [
     "Commit",
     "Finished",
     "Started",
+    "admit",
     "append_events",
     "commit_step",
     "finish",
     "start",
-    "start_tool",
 ]
 
 _START = Script("turn_start")
+_ADMIT = Script("turn_admit")
 _APPEND = Script("events_append")
 _COMMIT = Script("step_commit")
-_TOOL = Script("tool_start")
 _FINISH = Script("turn_finish")
 
 
@@ -46,6 +46,8 @@ class Commit(msgspec.Struct, frozen=True):
         hold: hold to settle with ``actual_microusd`` and ``actual_tokens``; ``ended_as`` is how its
             ledger entry names that, ``warning`` the body of events about accounts that it takes
             over their warn level or overdraws.
+        records: bodies of audit entries about what was decided and done on the way.
+        turn_done: fields of the turn's record to drop.
 
     """
 
@@ -63,6 +65,8 @@ class Commit(msgspec.Struct, frozen=True):
     actual_tokens: int = 0
     ended_as: EndedAs = "committed"
     warning: bytes = b"{}"
+    records: Sequence[bytes] = ()
+    turn_done: Sequence[str] = ()
 
     def args(self, store: Store) -> list[Any]:
         return [
@@ -85,6 +89,10 @@ class Commit(msgspec.Struct, frozen=True):
             self.hold.names if self.hold else "",
             int(store.settings.hold_ttl_s * 1000),
             self.warning,
+            len(self.records),
+            *self.records,
+            len(self.turn_done),
+            *self.turn_done,
         ]
 
 
@@ -140,6 +148,14 @@ async def start(
     return Started.YES if reply[0] in {"ok", "repeat"} else Started(reply[0])
 
 
+async def admit(store: Store, lease: Lease, turn: str, message: Message | None) -> None:
+    """Record that the agent's hooks let a turn's input in, maybe as another ``message``."""
+    session = lease.session
+    keys = [session.hash, session.workspace.turn(turn), session.messages]
+    payload = b"" if message is None else encode_message(message)
+    await run_fenced(store, lease, _ADMIT, keys, [payload])
+
+
 async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> int:
     """Append to the log and publish; returns the seq of the last event."""
     session = lease.session
@@ -159,32 +175,13 @@ async def commit_step(
         session.messages,
         session.workspace.turn(turn),
         session.inbox,
+        session.workspace.hash,
+        session.workspace.audit,
     ]
     args = [store.settings.event_log_max, *commit.args(store), *event_args(events)]
     reply = await run_fenced(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
     if reply[0] == "ok":
         note_waiting(lease, reply[2])
-
-
-async def start_tool(
-    store: Store,
-    lease: Lease,
-    call_field: str,
-    events: Sequence[Event],
-    hold: HoldRef | None = None,
-    *,
-    once: bool = False,
-) -> None:
-    """Mark a tool call as sent; only after this may its effect begin.
-
-    Args:
-        once: it must not be repeated, so this mark must not be lost.
-
-    """
-    session = lease.session
-    keys = [*session.counted, session.effects, *([hold.key] if hold else [])]
-    args = [call_field, store.settings.event_log_max, *event_args(events)]
-    await run_fenced(store, lease, _TOOL, keys, args, durably=once)
 
 
 async def finish(
@@ -199,6 +196,7 @@ async def finish(
     commit: Commit,
     events: Sequence[Event],
     ended_event: bytes,
+    ended_audit: bytes,
 ) -> Finished:
     """End a turn.
 
@@ -221,6 +219,9 @@ async def finish(
         ws.shard.leases,
         *index_keys,
         ws.shard.blocked_cap(ws.id),
+        ws.hash,
+        ws.audit,
+        ws.shard.timers,
         *_hold_keys(commit),
     ]
     args = [
@@ -234,6 +235,8 @@ async def finish(
         int(settings.event_log_ttl_s * 1000),
         int(settings.turn_ttl_s * 1000),
         ended_event,
+        ended_audit,
+        session.timer("ended", "-"),
         *commit.args(store),
         *event_args(events),
     ]

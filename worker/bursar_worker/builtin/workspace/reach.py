@@ -46,7 +46,7 @@ def reach(ctx: ToolContext, path: str, *, field: str) -> Reach:
     gate, and by its text alone: whatever is opened in the end is reached without any symlink.
 
     Raises:
-        InvalidInput: It is outside, and this worker does not let tools out.
+        InvalidInput: It is outside, and nobody let the call out.
 
     """
     boundary = boundary_of_call(ctx)
@@ -54,7 +54,7 @@ def reach(ctx: ToolContext, path: str, *, field: str) -> Reach:
     if place.where == "inside":
         path = "" if place.path == "." else place.path
         return Reach(workspace_files(ctx), path, "", boundary)
-    if place.where == "never" or boundary.mode != "autonomous":
+    if place.where == "never" or not boundary.lets_out_to(place.path):
         raise InvalidInput("expected a path inside of the workspace folder", field=field)
     return Reach(WorkspaceFiles(Path("/")), place.path.strip("/"), "/", boundary)
 

@@ -4,12 +4,13 @@
 -- include: stats
 -- include: money
 -- include: json
+-- include: audit
 local function read_commit(first_hold_key)
   local c = {items = take_list(1), messages = take_list(1), effects = take_list(2), effects_done = take_list(1)}
   c.steps, c.tool_calls = tonumber(take()), tonumber(take())
   c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
   c.secret, c.actual, c.tokens, c.ended_as, c.names = take(), take(), take(), take(), take()
-  c.hold_ttl_ms, c.warning = take(), take()
+  c.hold_ttl_ms, c.warning, c.records, c.turn_done = take(), take(), take_list(1), take_list(1)
   if #KEYS < first_hold_key then return c end
   c.hold, c.timers, c.ledger = KEYS[first_hold_key], KEYS[first_hold_key + 1], KEYS[first_hold_key + 2]
   c.facts = read_hold(c.hold)
@@ -46,7 +47,8 @@ local function apply_settlement(c, turn, effects, now)
   end
   return list, table.concat(noted.waiting, ',')
 end
-local function apply_commit(c, inbox, messages, effects, turn, now)
+local function apply_commit(c, inbox, messages, effects, turn, workspace, log, now)
+  for _, record in ipairs(c.records) do audit(workspace, log, now, record) end
   for _, item in ipairs(c.items) do
     redis.call('LREM', inbox, 1, item)
     local joined = string.match(item, '^(%d+) inject ')
@@ -60,6 +62,7 @@ local function apply_commit(c, inbox, messages, effects, turn, now)
   end
   if #c.effects > 0 then redis.call('HSET', effects, unpack(c.effects)) end
   if #c.effects_done > 0 then redis.call('HDEL', effects, unpack(c.effects_done)) end
+  if #c.turn_done > 0 then redis.call('HDEL', turn, unpack(c.turn_done)) end
   if c.steps > 0 then
     redis.call('HINCRBY', session, 'step_count', c.steps)
     redis.call('HINCRBY', turn, 'steps', c.steps)
