@@ -1,7 +1,7 @@
 """One subscriber connection for all clients of a gateway.
 
 The log in Redis is the truth; the channel only carries what is appended now. A client has a place
-in its session's numbering: what comes next in order is queued for it, anything else (a gap, a
+in its log's numbering: what comes next in order is queued for it, anything else (a gap, a
 connection that was lost, a queue that was full) only marks it as behind, and it reads the log
 before it goes on. So a lost message costs one read and never an event.
 
@@ -21,8 +21,7 @@ from redis.exceptions import RedisError
 
 from bursar.clock import monotonic_s
 from bursar.errors import BursarError, StoreUnavailable
-from bursar.events import LoggedEvent, parse_published
-from bursar.store.keys import SessionKeys
+from bursar.events import EventLog, LoggedEvent, parse_published
 from bursar.store.opening import adopt
 from bursar.store.store import Store
 from bursar_gateway.subscription import Subscription
@@ -34,19 +33,19 @@ logger = logging.getLogger(__name__)
 _CHANNELS_A_COMMAND = 500
 _WATCH_S = 5.0
 _BACKOFF_S = (0.05, 1.0)
-_IDLE_MAX = 1000  # sessions that nobody listens to any more and whose events are still received
+_IDLE_MAX = 1000  # logs that nobody listens to any more and whose events are still received
 _FORGET_EVERY_S = 1.0
 _LOOK_EVERY_S = 15.0
-_LOOK_AT_ONCE = 100  # sessions each tenth of a second, so that many do not read at the same time
+_LOOK_AT_ONCE = 100  # logs each tenth of a second, so that many do not read at the same time
 
 
 class _Topic:
-    """A session that somebody listens to."""
+    """A log that somebody listens to."""
 
     def __init__(self) -> None:
         self.subscriptions: list[Subscription] = []
         self.ready = asyncio.Event()
-        """Set while Redis is known to send us the session's messages."""
+        """Set while Redis is known to send us the log's messages."""
         self.interrupted = False
         """It was ready on a connection that is gone, so messages may be missing."""
 
@@ -56,8 +55,8 @@ class EventHub:
 
     Args:
         queue_events: how many events wait for one client at most; more are read from the log.
-        linger_s: how long a session's events are still received after its last client left. The
-            next turn of a conversation then finds its subscription there.
+        linger_s: how long a log's events are still received after its last client left. The next
+            turn of a conversation then finds its subscription there.
 
     """
 
@@ -77,28 +76,28 @@ class EventHub:
 
     @property
     def channels(self) -> int:
-        """Sessions that somebody listens to."""
+        """Logs that somebody listens to."""
         return len(self._topics) - len(self._idle)
 
     def listeners(self, channel: str) -> int:
-        """Clients that listen to a session, by its channel."""
+        """Clients that listen to a log, by its channel."""
         topic = self._topics.get(channel.encode())
         return len(topic.subscriptions) if topic else 0
 
-    async def subscribe(self, session: SessionKeys) -> Subscription:
-        """Listen to a session. On return everything published from now on is heard.
+    async def subscribe(self, log: EventLog) -> Subscription:
+        """Listen to a log. On return everything published from now on is heard.
 
         Raises:
             StoreUnavailable: Redis did not confirm in time.
 
         """
-        channel = session.events.encode()
+        channel = log.events.encode()
         topic = self._topics.get(channel)
         self._idle.pop(channel, None)
         if topic is None:
             topic = self._topics[channel] = _Topic()
             self._change([channel])
-        subscription = Subscription(session, limit=self._queue_events)
+        subscription = Subscription(log, limit=self._queue_events)
         topic.subscriptions.append(subscription)
         if self._closed:
             subscription.close()
@@ -116,7 +115,7 @@ class EventHub:
 
     def leave(self, subscription: Subscription) -> None:
         """Stop listening. A second time does nothing."""
-        channel = subscription.session.events.encode()
+        channel = subscription.log.events.encode()
         topic = self._topics.get(channel)
         if topic is None or subscription not in topic.subscriptions:
             return

@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 
-from bursar.errors import NotFound
-from bursar.events import parse_cursor, read_head
+from bursar.events import parse_cursor
 from bursar_gateway.auth import bearer
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.requests import JsonRequest
-from bursar_gateway.stream import EventStream, Limits, Watched
+from bursar_gateway.stream import EventStream, Limits
 from bursar_gateway.subscription import Subscription
+from bursar_gateway.watched import Opening, Watched
 
 __all__ = ["build_stream", "open_stream"]
 
@@ -16,55 +16,44 @@ __all__ = ["build_stream", "open_stream"]
 async def open_stream(
     gateway: Gateway, request: JsonRequest, watched: Watched, cursor: str
 ) -> EventStream:
-    """Stream from ``cursor``, or from the start of the log if it is empty.
+    """Stream from ``cursor``, or from the start if it is empty.
 
     A cursor of another generation or from the future belongs to events that this store does not
     have: the client is told to start anew.
 
     Raises:
-        NotFound: no such session.
+        NotFound: nothing is there to watch.
         InvalidInput: the cursor is none.
         LimitReached: too many streams are open.
 
     """
     with ExitStack() as holding:
         holding.enter_context(gateway.admission.streaming(request.user.id))
-        after, reset = await _place(gateway, watched, cursor)
-        subscription = await gateway.hub.subscribe(watched.session)
+        opening, reset = await _begin(gateway, watched, cursor)
+        subscription = await gateway.hub.subscribe(watched.log)
         holding.callback(gateway.hub.leave, subscription)
-        subscription.start(after, behind=True)
+        subscription.start(opening.after, behind=True)
         return build_stream(
             gateway,
             request,
             subscription,
             watched,
+            opening=opening,
             holding=holding.pop_all(),
             reset=reset,
             fresh=not cursor,
         )
 
 
-async def _place(gateway: Gateway, watched: Watched, cursor: str) -> tuple[int, str]:
-    """After which event to start, and why that is not the cursor's, if it is not."""
+async def _begin(gateway: Gateway, watched: Watched, cursor: str) -> tuple[Opening, str]:
+    """Where to begin, and why that is not at the cursor, if it is not."""
+    store = gateway.store
     if not cursor:
-        if not watched.turn:
-            await read_head(gateway.store, watched.session)
-        return 0, ""
+        return await watched.opening(store), ""
     generation, after = parse_cursor(cursor)
-    newest, _ = await _head(gateway, watched)
-    if generation != gateway.store.generation:
-        return 0, "generation"
-    return (0, "ahead") if after > newest else (after, "")
-
-
-async def _head(gateway: Gateway, watched: Watched) -> tuple[int, str]:
-    """As `read_head`; a turn's record outlives its session, and so does its stream."""
-    try:
-        return await read_head(gateway.store, watched.session)
-    except NotFound:
-        if watched.turn:
-            return 0, "ended"
-        raise
+    newest = await watched.newest(store)
+    reset = "generation" if generation != store.generation else "ahead" if after > newest else ""
+    return (await watched.opening(store) if reset else Opening(after)), reset
 
 
 def build_stream(
@@ -73,6 +62,7 @@ def build_stream(
     subscription: Subscription,
     watched: Watched,
     *,
+    opening: Opening,
     holding: ExitStack,
     reset: str = "",
     fresh: bool,
@@ -86,6 +76,7 @@ def build_stream(
         watched,
         limits=Limits(settings.ping_every_s, settings.stream_send_timeout_s),
         recheck=lambda: gateway.keys.verify(token),
+        opening=opening,
         holding=holding,
         reset=reset,
         fresh=fresh,

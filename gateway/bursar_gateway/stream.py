@@ -1,4 +1,4 @@
-"""Server-sent events: a session or one turn of it, from a cursor to its end.
+"""Server-sent events: what is watched, from a cursor to its end.
 
 Whatever happens to the connection between Redis and here, a client gets each event once and in
 order, or is told what it missed. A client that goes away cancels nothing; one that does not read is
@@ -14,16 +14,15 @@ from typing import Any
 from litestar import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from bursar import turns
 from bursar.clock import monotonic_s, wall_ms
 from bursar.errors import BursarError, Denied, NotFound, StoreUnavailable
-from bursar.events import TERMINAL, LoggedEvent, Span, event_id, read_head, turn_head
+from bursar.events import LoggedEvent, event_id
 from bursar.store.codec import encode_json
-from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
 from bursar_gateway.subscription import Gap, Subscription
+from bursar_gateway.watched import Opening, Watched
 
-__all__ = ["EventStream", "Limits", "StreamResponse", "Watched"]
+__all__ = ["EventStream", "Limits", "StreamResponse"]
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -37,35 +36,6 @@ _RECHECK_S = 1.0
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a client streams: a session, or one ``turn`` of it."""
-
-    session: SessionKeys
-    turn: str = ""
-
-    @property
-    def snapshot_url(self) -> str:
-        """Where to read the present state after events were missed."""
-        ws = f"/v1/workspaces/{self.session.workspace.id}"
-        return f"{ws}/turns/{self.turn}" if self.turn else f"{ws}/sessions/{self.session.id}"
-
-    @property
-    def last_kinds(self) -> frozenset[str]:
-        return TERMINAL if self.turn else frozenset({"session.ended"})
-
-    async def end(self, store: Store) -> LoggedEvent | None:
-        """The event that ends the stream, made from state; None while it goes on."""
-        if self.turn:
-            return await turns.derived_terminal(store, self.session.workspace.id, self.turn)
-        seq, state = await read_head(store, self.session)
-        return self.ended(seq) if state == "ended" else None
-
-    def ended(self, seq: int, **data: Any) -> LoggedEvent:
-        event = Span(self.session.id).event("session.ended", **data, seq=seq, at_ms=wall_ms())
-        return LoggedEvent(seq, event.kind, event.body)
-
-
-@dataclass(frozen=True)
 class Limits:
     ping_every_s: float
     send_timeout_s: float
@@ -75,6 +45,7 @@ class EventStream:
     """One stream, as an ASGI application. `subscription` was started by the caller.
 
     Args:
+        opening: after which event it begins.
         reset: why the client's cursor cannot be resumed; it is told so and starts anew.
         fresh: the client has no cursor, so events before the watched turn are no loss to it.
         recheck: raises `Denied` once the caller's key was revoked.
@@ -91,6 +62,7 @@ class EventStream:
         limits: Limits,
         recheck: Callable[[], Awaitable[object]],
         holding: ExitStack,
+        opening: Opening,
         reset: str = "",
         fresh: bool = False,
         headers: list[tuple[bytes, bytes]] | None = None,
@@ -103,9 +75,11 @@ class EventStream:
         self._holding = holding
         self._rechecked_s = monotonic_s()
         self._generation = store.generation
+        self._opening = opening
+        self._opened = True
         self._reset = reset
         self._headers = [*_HEADERS, *(headers or [])]
-        self._head = turn_head(watched.session.id, watched.turn) if watched.turn else b""
+        self._shows = watched.shows
         self._last_kinds = watched.last_kinds
         self._end: LoggedEvent | None = None
         # Until the turn's first event shows whether the gap took anything of the turn.
@@ -121,7 +95,7 @@ class EventStream:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._headers})
             start = self._render_reset(self._reset) if self._reset else b""
-            await self._send(send, _RETRY + start)
+            await self._send(send, _RETRY + start + self._render_opening())
             await self._run(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
@@ -158,15 +132,23 @@ class EventStream:
         subscription = self._subscription
         if self._generation != self._store.generation:
             self._generation = self._store.generation
+            self._opened = False
             subscription.start(0, behind=True)
             await self._send(send, self._render_reset("generation"))
         try:
+            if not self._opened:
+                self._opening = await self._watched.opening(self._store)
+                self._opened = True
+                subscription.start(self._opening.after, behind=True)
+                await self._send(send, self._render_opening())
             if self._end is None:
                 self._end = await self._watched.end(self._store)
             await subscription.fill(self._store)
         except NotFound:
             subscription.behind = False
-            self._end = self._end or self._watched.ended(subscription.position, deleted=True)
+            self._end = self._end or self._watched.gone(subscription.position)
+            if self._end is None:
+                subscription.close()
         except StoreUnavailable:
             subscription.behind = True
             await subscription.wait(min(_OUTAGE_WAIT_S, self._limits.ping_every_s))
@@ -194,7 +176,7 @@ class EventStream:
                 else:
                     self._undecided = self._merged(event)
                 continue
-            if not event.data.startswith(self._head):
+            if not self._shows(event):
                 continue
             if not self._seen_turn:
                 self._seen_turn = True
@@ -216,12 +198,21 @@ class EventStream:
     def _render_gap(self, gap: Gap) -> bytes:
         return self._notice("gap", gap.last, first_seq=gap.first, last_seq=gap.last)
 
+    def _render_opening(self) -> bytes:
+        """A present state has its one id at its end: who is cut off before has to begin again."""
+        told = self._opening.told
+        if told is None:
+            return b""
+        frames = [f"id:\nevent: {each.kind}\ndata: ".encode() + each.data for each in told]
+        frames.append(f"id: {event_id(self._generation, self._opening.after)}".encode())
+        return b"".join([frame + b"\n\n" for frame in frames])
+
     def _render_reset(self, reason: str) -> bytes:
         return self._notice("reset", 0, reason=reason)
 
     def _notice(self, kind: str, seq: int, **data: object) -> bytes:
         body = {
-            "session": self._watched.session.id,
+            "session": self._watched.session,
             "turn": self._watched.turn,
             "seq": seq,
             "at_ms": wall_ms(),

@@ -1,11 +1,10 @@
-"""One client's place in the numbering of a session's events."""
+"""One client's place in the numbering of a log's events."""
 
 import asyncio
 
 import msgspec
 
-from bursar.events import LoggedEvent, read_head, read_log
-from bursar.store.keys import SessionKeys
+from bursar.events import EventLog, LoggedEvent, read_head, read_log
 from bursar.store.store import Store
 
 __all__ = ["Gap", "Subscription"]
@@ -22,7 +21,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Subscription:
-    """Events of one session, in order, each once. One task reads it.
+    """Events of one log, in order, each once. One task reads it.
 
     Args:
         limit: events that wait for the reader at most. What comes on top is not kept; the reader
@@ -30,8 +29,8 @@ class Subscription:
 
     """
 
-    def __init__(self, session: SessionKeys, *, limit: int) -> None:
-        self.session = session
+    def __init__(self, log: EventLog, *, limit: int) -> None:
+        self.log = log
         self.behind = False
         self.closed = False
         self._limit = limit
@@ -90,18 +89,18 @@ class Subscription:
         """Read one page of the log; `behind` afterwards says whether there may be more.
 
         Raises:
-            NotFound: the session was deleted.
+            NotFound: what the log was of is no more.
             StoreUnavailable: still behind.
 
         """
         # Cleared first: what is published meanwhile is either in the page or sets it again.
         self.behind = False
         try:
-            page = await read_log(store, self.session, after=self.position, limit=_PAGE)
+            page = await read_log(store, self.log, after=self.position, limit=_PAGE)
             if not page:
-                newest, _ = await read_head(store, self.session)
+                newest, _ = await read_head(store, self.log)
                 if newest > self.position:
-                    page = await read_log(store, self.session, after=self.position, limit=_PAGE)
+                    page = await read_log(store, self.log, after=self.position, limit=_PAGE)
                     if not page:
                         self._skip_to(newest)
         except BaseException:

@@ -1,4 +1,4 @@
-"""Event streams of sessions and turns."""
+"""Event streams of sessions, of turns and of a workspace's questions."""
 
 from typing import Annotated
 
@@ -9,12 +9,14 @@ from litestar.types import ControllerRouterHandler
 
 from bursar import turns
 from bursar.errors import NotFound
+from bursar.ids import check_id
 from bursar.sessions import locate
 from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import problems
 from bursar_gateway.opening import open_stream
 from bursar_gateway.requests import JsonRequest
-from bursar_gateway.stream import StreamResponse, Watched
+from bursar_gateway.stream import StreamResponse
+from bursar_gateway.watched import Watched, WatchedFeed, WatchedSession, WatchedTurn
 
 __all__ = ["HANDLERS"]
 
@@ -50,7 +52,7 @@ async def session_events(
     session = locate(gateway.store, ws, sid)
     if turn and (await turns.get(gateway.store, ws, turn)).session != sid:
         raise NotFound("no such turn in this session", code="turn_not_found")
-    watched = Watched(session, turn)
+    watched: Watched = WatchedTurn(session, turn) if turn else WatchedSession(session)
     return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 
@@ -70,8 +72,33 @@ async def turn_events(
 ) -> Response[None]:
     """Events of one turn, to its terminal event; also long after it has ended."""
     turn = await turns.get(gateway.store, ws, tid)
-    watched = Watched(locate(gateway.store, ws, turn.session), tid)
+    watched = WatchedTurn(locate(gateway.store, ws, turn.session), tid)
     return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 
-HANDLERS: list[ControllerRouterHandler] = [session_events, turn_events]
+@get(
+    "/workspaces/{ws:str}/approvals/events",
+    media_type="text/event-stream",
+    tags=["approvals"],
+    responses=problems(404, 422, 429),
+)
+async def approval_events(
+    request: JsonRequest,
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    root: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+    last_event_id: LastEventId = None,
+) -> Response[None]:
+    """Questions of a workspace, or of one session's tree (`root`), as they come and go; endless.
+
+    Without a cursor it begins with an `approval.requested` for each question that is open now, the
+    oldest first. One that is cut off before their end has no cursor and begins so again.
+    """
+    if root:
+        check_id(root, "root")
+    watched = WatchedFeed(gateway.store.workspace(ws), root)
+    return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
+
+
+HANDLERS: list[ControllerRouterHandler] = [session_events, turn_events, approval_events]

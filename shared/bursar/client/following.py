@@ -27,6 +27,8 @@ class Follower:
     """Follows one event stream to the first event of a kind in ``ends``, over any number of cuts.
 
     Args:
+        ends: empty for a stream that has no end. One may be silent for days; so it counts as
+            progress that it was opened.
         after: cursor to start behind; empty for the start of the log.
         retries: repeats of the first request before the gateway counts as away.
 
@@ -37,6 +39,7 @@ class Follower:
     ) -> None:
         self._call = call
         self._ends = ends
+        self._endless = not ends
         self._attempts = Attempts(retries)
         self.cursor = after
         self.done = False
@@ -51,6 +54,7 @@ class Follower:
     def feed(self, sent: ServerSentEvent) -> ClientEvent | None:
         """Take in what arrived; None if it is no event, or one that came before."""
         if not sent.data:
+            self._note(sent)
             return None
         try:
             data = msgspec.json.decode(sent.data, type=dict[str, Any])
@@ -63,9 +67,16 @@ class Follower:
         if self._came_before(event):
             return None
         self._attempts.succeeded(_RECONNECTS)
-        self.cursor = event.id or self.cursor
+        # Empty: up to here there is nothing to resume from, a cut means to begin again.
+        self.cursor = event.id
         self.done = event.kind in self._ends
         return event
+
+    def _note(self, sent: ServerSentEvent) -> None:
+        """A frame without data: the first one of a connection, or a cursor by itself."""
+        self.cursor = sent.id or self.cursor
+        if self._endless:
+            self._attempts.succeeded(_RECONNECTS)
 
     def _came_before(self, event: ClientEvent) -> bool:
         # Made from state, these may carry the number of an event that we have seen.

@@ -1,0 +1,1 @@
+"""Endpoints of workspaces that are told of events, and the messages that wait for them."""
