@@ -109,6 +109,7 @@ class Bench:
             "hold, lives 15 min": await self.drop("*:hold:*"),
             "messages": await self.drop("*:messages"),
             "ledger entry": await self.drop("*:ledger"),
+            "audit entries and seals": await self.drop("*:audit*"),
         }
         parts["idle session"] = await self.memory() - before
         parts["of that its turn's record, lives 7 days"] = await self.drop("*:t:*")

@@ -1,0 +1,1 @@
+"""What the gate costs, what it takes for a right, and how soon a revoked right is gone."""
