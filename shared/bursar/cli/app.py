@@ -7,8 +7,24 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
-from bursar.cli import audit, budget, keys, ledger, processes, sessions, talk, workspaces
+from bursar.cli import (
+    allowances,
+    approvals,
+    audit,
+    budget,
+    capabilities,
+    keys,
+    ledger,
+    mcp,
+    policy,
+    processes,
+    sessions,
+    talk,
+    webhooks,
+    workspaces,
+)
 from bursar.cli.options import Connection
+from bursar.cli.output import clean
 from bursar.errors import (
     BursarError,
     Conflict,
@@ -38,6 +54,12 @@ for name, group in (
     ("sessions", sessions.app),
     ("budget", budget.app),
     ("audit", audit.app),
+    ("approvals", approvals.app),
+    ("allowances", allowances.app),
+    ("policy", policy.app),
+    ("mcp", mcp.app),
+    ("capabilities", capabilities.app),
+    ("webhooks", webhooks.app),
     ("keys", keys.app),
     ("workspaces", workspaces.app),
 ):
@@ -110,4 +132,4 @@ def _hint(error: BursarError) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"bursar: {message}", file=sys.stderr)
+    print(f"bursar: {clean(message)}", file=sys.stderr)

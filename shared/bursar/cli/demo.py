@@ -9,20 +9,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import bursar
+from bursar.cli.approval_scene import ApprovalScene
 from bursar.cli.live import LiveView, follow, report_failure
 from bursar.cli.output import bar, console, print_fields, tokens
 from bursar.cli.purse import SMALL_MICROUSD, follow_until_paid
 from bursar.cli.supervisor import Installation
 from bursar.client import Client, SessionView, TurnResult, TurnStream
-from bursar.errors import InvalidInput
+from bursar.errors import BursarError, InvalidInput
 from bursar.money import usd
 
-__all__ = ["run_demo"]
+__all__ = ["Scene", "run_demo"]
+
+Scene = Literal["report", "purse", "approval"]
 
 _WORKSPACE = "demo"
 _LIMIT_MICROUSD = 1_000_000
+_LIMITS_MICROUSD: dict[Scene, int] = {
+    "report": _LIMIT_MICROUSD,
+    "purse": SMALL_MICROUSD,
+    "approval": 3 * _LIMIT_MICROUSD,
+}
+"""Of the workspace; the approval scene has three sessions."""
 _REPORT = Path("bursar-report", "report.md")
 _REQUEST = "Read all files and report what matters most in them, with references."
 _MAX_FILES, _MAX_FILE_BYTES, _PROBE_BYTES = 500, 2 * 1024 * 1024, 4096
@@ -41,11 +51,11 @@ class _Place:
         return self.folder / _REPORT
 
 
-def run_demo(folder: Path | None, *, keep: bool, purse: bool = False) -> int:
+def run_demo(folder: Path | None, *, keep: bool, scene: Scene = "report") -> int:
     """Run the demo; returns the exit status.
 
     Args:
-        purse: let the money run out on the way.
+        scene: ``purse`` lets the money run out on the way, ``approval`` has the agent ask first.
 
     Raises:
         InvalidInput: the folder is missing, or holds no text.
@@ -67,20 +77,13 @@ def run_demo(folder: Path | None, *, keep: bool, purse: bool = False) -> int:
         out.print(f"reading {source}; starting Redis, a gateway and two workers …", style="dim")
         env = {"BURSAR_FILES_ROOT": str(place.folder.parent)}
         with Installation(workers=2, data=data, workspace="", env=env) as installation:
-            names = _worker_names(installation)
+            names = dict(_worker_names(installation))
             with installation.client(_WORKSPACE) as client:
                 view = LiveView()
-                client.create_workspace(
-                    _WORKSPACE, limit_microusd=SMALL_MICROUSD if purse else _LIMIT_MICROUSD
-                )
-                session, stream = _start(client, place)
-                if purse:
-                    result = follow_until_paid(
-                        client, stream, view, workspace=_WORKSPACE, key=installation.key
-                    )
-                else:
-                    result = follow(client, stream, view)
+                client.create_workspace(_WORKSPACE, limit_microusd=_LIMITS_MICROUSD[scene])
+                session, result = _play(scene, installation, client, view, place)
                 session = client.get_session(session.id)
+                names |= _worker_names(installation)
                 out.print()
                 _print_summary(
                     client, session, result, seconds=time.monotonic() - started_s,
@@ -92,6 +95,22 @@ def run_demo(folder: Path | None, *, keep: bool, purse: bool = False) -> int:
         report_failure(result)
         return 1
     return 0
+
+
+def _play(
+    scene: Scene, installation: Installation, client: Client, view: LiveView, place: _Place
+) -> tuple[SessionView, TurnResult]:
+    if scene == "approval":
+        played = ApprovalScene(installation, client, view, lambda: _start(client, place))
+        session, result = played.play()
+        if not played.verify():
+            raise BursarError("the audit log is not whole", code="audit_broken")
+        return session, result
+    session, stream = _start(client, place)
+    if scene == "purse":
+        key = installation.key
+        return session, follow_until_paid(client, stream, view, workspace=_WORKSPACE, key=key)
+    return session, follow(client, stream, view)
 
 
 def _start(client: Client, place: _Place) -> tuple[SessionView, TurnStream]:

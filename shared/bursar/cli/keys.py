@@ -1,4 +1,4 @@
-"""``bursar keys``: API keys; needs an administrator's key."""
+"""``bursar keys``: API keys, and the keys that sign; needs an administrator's key."""
 
 from typing import Annotated
 
@@ -9,7 +9,9 @@ from bursar.cli.output import ago, clean, console, print_json, print_table
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys (administrators).")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, list and revoke API keys; rotate signing keys."
+)
 
 
 @app.command()
@@ -22,6 +24,10 @@ def create(
     admin: Annotated[
         bool, typer.Option("--admin", help="May also manage keys and workspaces.")
     ] = False,
+    approver: Annotated[
+        bool,
+        typer.Option("--approver", help="May answer questions about calls, grant and revoke."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key. It is printed this once and never again.
@@ -30,7 +36,7 @@ def create(
     """
     names = tuple(part.strip() for part in workspaces.split(",") if part.strip())
     with connect(ctx) as client:
-        made = client.create_key(name, workspaces=names, admin=admin)
+        made = client.create_key(name, workspaces=names, admin=admin, approver=approver)
     if as_json:
         print_json(made)
         return
@@ -52,11 +58,14 @@ def list_keys(ctx: typer.Context, as_json: AsJson = False) -> None:
             clean(key.name),
             ", ".join(key.workspaces),
             "yes" if key.admin else "",
+            "yes" if key.approver or key.admin else "",
             ago(key.created_ms),
         ]
         for key in found
     ]
-    print_table(["key", "name", "workspaces", "admin", "created"], rows, empty="no keys")
+    print_table(
+        ["key", "name", "workspaces", "admin", "approver", "created"], rows, empty="no keys"
+    )
 
 
 @app.command()
@@ -65,3 +74,41 @@ def revoke(ctx: typer.Context, key: Annotated[str, typer.Argument(help="The key'
     with connect(ctx) as client:
         client.revoke_key(key)
     console().print(f"{key} is revoked")
+
+
+@app.command()
+def signing(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List the public halves of the keys that sign capabilities and audit seals."""
+    with connect(ctx) as client:
+        found = client.list_signing_keys()
+    if as_json:
+        print_json(found)
+        return
+    rows = [[key.kid, key.state, key.public, ago(key.created_ms)] for key in found]
+    print_table(["key", "state", "public", "created"], rows, empty="no signing keys")
+
+
+@app.command()
+def rotate(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Sign with a new key from now on; what older ones signed stays valid."""
+    with connect(ctx) as client:
+        made = client.rotate_signing_key()
+    if as_json:
+        print_json(made)
+    else:
+        console().print(f"{made.kid} signs from now on")
+
+
+@app.command()
+def revoke_signing(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="The signing key's id, sk_…")],
+    as_json: AsJson = False,
+) -> None:
+    """End all that a signing key ever signed, everywhere within a second. For one that got out."""
+    with connect(ctx) as client:
+        ended = client.revoke_signing_key(key)
+    if as_json:
+        print_json(ended)
+    else:
+        console().print(f"{ended.kid} is revoked, and so is all that it signed")

@@ -92,6 +92,8 @@ def _notice(event: "ClientEvent") -> str:
     data = event.data
     if event.kind == "turn.waiting" and data.get("reason") == "budget":
         return f"waiting for money: {_shortage(data)}"
+    if event.kind == "turn.waiting" and data.get("reason") == "approval":
+        return "waiting for an answer; no worker is held meanwhile"
     reason = data.get("detail") or data.get("reason") or data.get("account") or ""
     what = {
         "turn.waiting": "waiting",

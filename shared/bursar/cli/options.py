@@ -23,6 +23,7 @@ __all__ = [
     "count_of",
     "microusd_of",
     "moment_ms_of",
+    "seconds_of",
 ]
 
 _SPAN = re.compile(r"(\d{1,6})(min|h|d)")
@@ -59,6 +60,16 @@ def count_of(number: str | None, option: str) -> int | None:
     if number is not None and not number.isdecimal():
         raise InvalidInput("expected a whole number, such as 200000", field=option)
     return None if number is None else int(number)
+
+
+def seconds_of(span: str | None, option: str) -> int | None:
+    """Read an option that is a span of time, such as ``90min``; None stays None."""
+    if span is None:
+        return None
+    found = _SPAN.fullmatch(span)
+    if not found:
+        raise InvalidInput("expected a span of time, such as 10min, 8h or 30d", field=option)
+    return int(found[1]) * _UNITS_S[found[2]]
 
 
 def moment_ms_of(moment: str | None, option: str, *, time_zone: str | None = None) -> int | None:

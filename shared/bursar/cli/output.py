@@ -30,28 +30,37 @@ T = TypeVar("T")
 
 _BAR_CELLS = 10
 _PLAIN_WIDTH = 200
-_CONTROLS = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = {
+    code: "�" for code in (*range(32), *range(127, 160), *_DIRECTIONS) if chr(code) not in "\n\t"
+}
+_CODES = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DIRECTIONS)}
+"""JSON has codes for the first 32 already."""
 
 
 @cache
 def console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
-    out = Console(stderr=stderr, highlight=False)
+    # Without emoji, so that a path such as a:key:b is shown as it is.
+    out = Console(stderr=stderr, highlight=False, emoji=False)
+    if out.is_terminal:
+        return out
     # In a pipe nothing has a width; rich's 80 columns would cut ids that scripts look for.
-    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+    return Console(stderr=stderr, highlight=False, emoji=False, width=_PLAIN_WIDTH)
 
 
 def clean(text: str) -> str:
-    """Make text from models and tools safe to print: no escape sequences reach the terminal."""
+    """Make text from models and tools safe to print: it steers neither terminal nor direction."""
     return text.translate(_CONTROLS)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on one line."""
+    """Print one JSON document on one line; what could steer a terminal is written as its code."""
     import msgspec
 
-    print(msgspec.json.encode(value).decode(), flush=True)
+    text = msgspec.json.encode(value).decode()
+    print(text.translate(_CODES), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:

@@ -64,19 +64,23 @@ def demo(
         bool, typer.Option("--keep", help="Keep the demo's Redis data and logs.")
     ] = False,
     scene: Annotated[
-        Literal["report", "purse"],
-        typer.Option(help="purse: the money runs out on the way, and is raised."),
+        Literal["report", "purse", "approval"],
+        typer.Option(
+            help="purse: the money runs out on the way, and is raised. "
+            "approval: the agent asks before it writes, and processes are killed meanwhile."
+        ),
     ] = "report",
 ) -> None:
     """Watch an agent read a folder and write a report, on a whole installation of its own.
 
-    Needs no keys and no network, and ends by itself within a minute.
+    Needs no keys and no network, and ends by itself within a minute; the approval scene waits so
+    long for an answer, if there is a terminal.
 
     Example: bursar demo --input ./notes
     """
     from bursar.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(folder, keep=keep, purse=scene == "purse"))
+    raise typer.Exit(run_demo(folder, keep=keep, scene=scene))
 
 
 def gateway(

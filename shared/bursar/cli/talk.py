@@ -56,11 +56,12 @@ def run(
 ) -> None:
     """Give an agent one input and watch it work; Ctrl-C cancels the turn.
 
+    What the agent asks is asked at the terminal; without one it says how to answer, and waits.
     Fails with status 1 and the reason if the turn does. --json prints one event a line.
 
     Example: bursar run reader "Summarise the reports" --path reports --limit-usd 0.50
     """
-    from bursar.cli import live
+    from bursar.cli import conversation, live
 
     wish = _Wish(user, path, limit_usd, per_turn_usd, token_limit)
     if text == "-":
@@ -68,12 +69,12 @@ def run(
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
         stream = client.stream(opened, text, if_busy=if_busy)
-        if as_json:
-            for event in stream:
-                live.print_event(event)
-            result = stream.result()
-        else:
-            result = live.follow(client, stream, live.LiveView())
+        desk = conversation.desk_here(client, quiet=as_json)
+        view = None if as_json else live.LiveView()
+        show = live.print_event if view is None else view.show
+        talk = conversation.Conversation(client, opened, desk, show, view)
+        result = talk.follow(stream)
+        if not as_json:
             _print_costs(client, opened, result)
     if not result.ok:
         live.report_failure(result)
@@ -93,18 +94,21 @@ def chat(
 ) -> None:
     """Talk to an agent: Ctrl-C cancels the running turn, Ctrl-D leaves.
 
+    What the agent asks before it acts is asked in place, also for sub-agents below its session.
     The session stays open when you leave; --session goes on with it.
     """
-    from bursar.cli import live
+    from bursar.cli import conversation, live
 
     wish = _Wish(user, path, limit_usd, per_turn_usd, token_limit)
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
         console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
         view = live.LiveView()
+        desk = conversation.desk_here(client)
+        talk = conversation.Conversation(client, opened, desk, view.show, view)
         while (text := _ask()) is not None:
             if text.strip():
-                result = live.follow(client, client.stream(opened, text), view)
+                result = talk.follow(client.stream(opened, text))
                 if not result.ok:
                     live.report_failure(result)
         again = f"bursar chat {opened.agent} --session {opened.id}"

@@ -8,7 +8,23 @@
 Both have the same methods. What the gateway refuses is raised as a `BursarError`.
 """
 
+from bursar.client.approval_views import (
+    AllowanceView,
+    ApprovalView,
+    ImportedAllowances,
+    NewAllowance,
+    OutsidePlace,
+    RevokedAllowances,
+)
 from bursar.client.asynchronous import AsyncClient, AsyncEventStream, AsyncTurnStream
+from bursar.client.audit_views import (
+    AcceptedAudit,
+    AuditEntry,
+    AuditPage,
+    AuditSeal,
+    AuditState,
+    TrimmedAudit,
+)
 from bursar.client.budget_views import (
     AccountView,
     BudgetAudit,
@@ -23,6 +39,15 @@ from bursar.client.budget_views import (
     TrimmedLedger,
     WaitingTurn,
 )
+from bursar.client.capability_views import (
+    CapabilityInspection,
+    CapabilityView,
+    MintedCapability,
+    OutsidePath,
+    SigningKeyView,
+)
+from bursar.client.mcp_views import AcceptedManifest, Look, ManifestView
+from bursar.client.policy_views import MatchingRule, PolicyExplanation, PolicyView
 from bursar.client.sync import Client, EventStream, TurnStream
 from bursar.client.views import (
     AcceptedTurn,
@@ -39,37 +64,74 @@ from bursar.client.views import (
     WorkerView,
     WorkspaceView,
 )
+from bursar.client.webhook_views import (
+    DeadMessage,
+    Deliveries,
+    DeliveryAttempt,
+    SentTest,
+    WebhookSecret,
+    WebhookView,
+)
 
 __all__ = [
+    "AcceptedAudit",
+    "AcceptedManifest",
     "AcceptedTurn",
     "AccountView",
     "AddedMessage",
     "AgentView",
+    "AllowanceView",
     "ApiKeyView",
+    "ApprovalView",
     "AsyncClient",
     "AsyncEventStream",
     "AsyncTurnStream",
+    "AuditEntry",
+    "AuditPage",
+    "AuditSeal",
+    "AuditState",
     "BudgetAudit",
     "BudgetQuestion",
+    "CapabilityInspection",
+    "CapabilityView",
     "Checkpoint",
     "Client",
     "ClientEvent",
+    "DeadMessage",
+    "Deliveries",
+    "DeliveryAttempt",
     "DeniedTurns",
     "Difference",
     "EventStream",
+    "ImportedAllowances",
     "LimitChange",
+    "Look",
+    "ManifestView",
+    "MatchingRule",
+    "MintedCapability",
+    "NewAllowance",
     "NewApiKey",
+    "OutsidePath",
+    "OutsidePlace",
+    "PolicyExplanation",
+    "PolicyView",
     "Readiness",
+    "RevokedAllowances",
+    "SentTest",
     "SessionBudget",
     "SessionPage",
     "SessionView",
+    "SigningKeyView",
     "Spender",
     "Spending",
+    "TrimmedAudit",
     "TrimmedLedger",
     "TurnResult",
     "TurnStream",
     "TurnView",
     "WaitingTurn",
+    "WebhookSecret",
+    "WebhookView",
     "WorkerView",
     "WorkspaceView",
 ]

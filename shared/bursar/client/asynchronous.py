@@ -139,6 +139,54 @@ class AsyncClient:
         follower = Follower(call, ends=ends, after=after, retries=self._options.retries)
         return AsyncEventStream(self, follower)
 
+    def watch_approvals(
+        self, *, root: str | SessionView | None = None, after: str = ""
+    ) -> "AsyncEventStream":
+        """Iterate over the workspace's questions as they come and go; it has no end of its own.
+
+        It begins with an ``approval.requested`` for each that is open, the oldest first, or behind
+        a cursor. After a `gap` read `list_approvals`; a `reset` is followed by what is open.
+
+        Args:
+            root: only those of the whole tree that this session is the root of.
+
+        """
+        call = self.routes.approval_events(root=root)
+        retries = self._options.retries
+        follower = Follower(call, ends=frozenset(), after=after, retries=retries)
+        return AsyncEventStream(self, follower)
+
+    def export_audit(self, *, unsealed: bool = False) -> AsyncGenerator[bytes]:
+        """The workspace's audit log as lines of JSON, to be stored and verified.
+
+        When it is complete, the log may be trimmed up to its end. With ``unsealed``: the log as it
+        is now, with entries that have no seal yet; nothing may be trimmed after that.
+
+        Raises:
+            GatewayUnreachable: also when it breaks off; it is not continued.
+
+        """
+        return self._lines(self.routes.export_audit(unsealed=unsealed))
+
+    def export_installation_audit(self, *, unsealed: bool = False) -> AsyncGenerator[bytes]:
+        """The same of the installation's log; needs an administrator's key."""
+        return self._lines(self.routes.export_installation_audit(unsealed=unsealed))
+
+    async def _lines(self, call: Call[None]) -> AsyncGenerator[bytes]:
+        timeout = self._options.stream_timeout
+        with translated(self.base_url):
+            async with self._http.stream(**call.arguments(), timeout=timeout) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise_for_problem(response)
+                rest = b""
+                async for piece in response.aiter_bytes():
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        yield line
+                if rest:
+                    yield rest
+
     async def follow(self, follower: Follower) -> AsyncGenerator[ClientEvent]:
         """Connect as often as it takes to see the end of what ``follower`` follows."""
         while not follower.done:
@@ -206,6 +254,55 @@ class AsyncClient:
     audit_budget = _sends(Routes.audit_budget)
     checkpoint_ledger = _sends(Routes.checkpoint_ledger)
     trim_ledger = _sends(Routes.trim_ledger)
+    list_audit = _sends(Routes.list_audit)
+    list_installation_audit = _sends(Routes.list_installation_audit)
+    get_audit_head = _sends(Routes.get_audit_head)
+    get_installation_audit_head = _sends(Routes.get_installation_audit_head)
+    list_audit_seals = _sends(Routes.list_audit_seals)
+    list_installation_audit_seals = _sends(Routes.list_installation_audit_seals)
+    trim_audit = _sends(Routes.trim_audit)
+    trim_installation_audit = _sends(Routes.trim_installation_audit)
+    accept_audit = _sends(Routes.accept_audit)
+    accept_installation_audit = _sends(Routes.accept_installation_audit)
+    get_policy = _sends(Routes.get_policy)
+    set_policy = _sends(Routes.set_policy)
+    remove_policy = _sends(Routes.remove_policy)
+    get_agent_policy = _sends(Routes.get_agent_policy)
+    set_agent_policy = _sends(Routes.set_agent_policy)
+    remove_agent_policy = _sends(Routes.remove_agent_policy)
+    list_policy_versions = _sends(Routes.list_policy_versions)
+    get_policy_version = _sends(Routes.get_policy_version)
+    explain_policy = _sends(Routes.explain_policy)
+    list_manifests = _sends(Routes.list_manifests)
+    accept_manifests = _sends(Routes.accept_manifests)
+    mint_capability = _sends(Routes.mint_capability)
+    derive_capability = _sends(Routes.derive_capability)
+    inspect_capability = _sends(Routes.inspect_capability)
+    list_capabilities = _sends(Routes.list_capabilities)
+    import_capability = _sends(Routes.import_capability)
+    revoke_capability = _sends(Routes.revoke_capability)
+    list_approvals = _sends(Routes.list_approvals)
+    list_session_approvals = _sends(Routes.list_session_approvals)
+    get_approval = _sends(Routes.get_approval)
+    answer_approval = _sends(Routes.answer_approval)
+    list_allowances = _sends(Routes.list_allowances)
+    create_allowance = _sends(Routes.create_allowance)
+    revoke_allowance = _sends(Routes.revoke_allowance)
+    revoke_allowances = _sends(Routes.revoke_allowances)
+    export_allowances = _sends(Routes.export_allowances)
+    import_allowances = _sends(Routes.import_allowances)
+    list_signing_keys = _sends(Routes.list_signing_keys)
+    rotate_signing_key = _sends(Routes.rotate_signing_key)
+    revoke_signing_key = _sends(Routes.revoke_signing_key)
+    list_webhooks = _sends(Routes.list_webhooks)
+    create_webhook = _sends(Routes.create_webhook)
+    get_webhook = _sends(Routes.get_webhook)
+    update_webhook = _sends(Routes.update_webhook)
+    delete_webhook = _sends(Routes.delete_webhook)
+    rotate_webhook = _sends(Routes.rotate_webhook)
+    test_webhook = _sends(Routes.test_webhook)
+    list_deliveries = _sends(Routes.list_deliveries)
+    retry_delivery = _sends(Routes.retry_delivery)
 
 
 class _Stream(Generic[F]):
@@ -230,7 +327,7 @@ class _Stream(Generic[F]):
 
 
 class AsyncEventStream(_Stream[Follower]):
-    """The events of a session."""
+    """The events of a session, or of a workspace's questions."""
 
 
 class AsyncTurnStream(_Stream[TurnFollower]):

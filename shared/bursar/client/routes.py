@@ -9,9 +9,14 @@ from types import NoneType
 from typing import Any
 from urllib.parse import quote
 
+from bursar.client.approval_routes import ApprovalRoutes
+from bursar.client.audit_routes import AuditRoutes
 from bursar.client.budget_routes import BudgetRoutes
 from bursar.client.calls import Call
+from bursar.client.capability_routes import CapabilityRoutes
+from bursar.client.mcp_routes import McpRoutes
 from bursar.client.places import given, id_of
+from bursar.client.policy_routes import PolicyRoutes
 from bursar.client.views import (
     AcceptedTurn,
     AddedMessage,
@@ -26,13 +31,22 @@ from bursar.client.views import (
     WorkerView,
     WorkspaceView,
 )
+from bursar.client.webhook_routes import WebhookRoutes
 from bursar.ids import new_id
 from bursar.messages import Message
 
 __all__ = ["Routes"]
 
 
-class Routes(BudgetRoutes):
+class Routes(
+    BudgetRoutes,
+    AuditRoutes,
+    PolicyRoutes,
+    McpRoutes,
+    CapabilityRoutes,
+    ApprovalRoutes,
+    WebhookRoutes,
+):
     """Builds the requests about one workspace, and those about the whole installation."""
 
     # -- the installation
@@ -48,10 +62,23 @@ class Routes(BudgetRoutes):
         return Call(method="GET", path="/v1/workers", kind=list[WorkerView])
 
     def create_key(
-        self, name: str, *, workspaces: tuple[str, ...] = ("*",), admin: bool = False
+        self,
+        name: str,
+        *,
+        workspaces: tuple[str, ...] = ("*",),
+        admin: bool = False,
+        approver: bool = False,
     ) -> Call[NewApiKey]:
-        """Make an API key. Its token is shown in this answer and never again."""
-        body = {"name": name, "workspaces": workspaces, "admin": admin}
+        """Make an API key. Its token is shown in this answer and never again.
+
+        Args:
+            name: what it is for.
+            workspaces: which ones it may see; ``*`` is all.
+            admin: whether it may do everything.
+            approver: whether it may answer questions, grant and revoke.
+
+        """
+        body = {"name": name, "workspaces": workspaces, "admin": admin, "approver": approver}
         return Call(method="POST", path="/v1/keys", kind=NewApiKey, body=body)
 
     def list_keys(self) -> Call[list[ApiKeyView]]:

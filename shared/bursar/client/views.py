@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.client.audit_views import SealingState
 from bursar.client.budget_views import AccountView
 
 __all__ = [
@@ -155,7 +156,10 @@ class AddedMessage(msgspec.Struct, frozen=True):
 
 
 class AgentView(msgspec.Struct, frozen=True):
-    """An agent that some worker announced; ``live`` says whether one serves it now."""
+    """An agent that some worker announced; ``live`` says whether one serves it now.
+
+    ``policy`` is that of its code, ``hooks`` the names of its hooks by their event.
+    """
 
     name: str
     group: str
@@ -164,6 +168,8 @@ class AgentView(msgspec.Struct, frozen=True):
     model: str = ""
     seen_ms: int = 0
     live: bool = False
+    policy: dict[str, list[str]] | None = None
+    hooks: dict[str, list[str]] = {}
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -186,6 +192,7 @@ class ApiKeyView(msgspec.Struct, frozen=True):
     workspaces: tuple[str, ...]
     admin: bool
     created_ms: int = 0
+    approver: bool = False
 
 
 class NewApiKey(msgspec.Struct, frozen=True):
@@ -211,6 +218,7 @@ class Readiness(msgspec.Struct, frozen=True):
     queue: str = ""
     versions: dict[str, str] = {}
     durability: DurabilityState | None = None
+    sealing: SealingState | None = None
 
 
 class ClientEvent(msgspec.Struct, frozen=True):

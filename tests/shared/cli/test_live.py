@@ -109,3 +109,11 @@ def test_a_turn_that_waits_for_money_says_whose_and_how_much(
         "+ the budget was raised: ws",
         "! more was spent than the budget allows, it is frozen: ws",
     ]
+
+
+def test_a_turn_that_waits_for_an_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    console.cache_clear()
+    data = {"reason": "approval", "approvals": ["apr_1"]}
+    LiveView().show(ClientEvent(id="7-1", kind="turn.waiting", data=data))
+    console.cache_clear()
+    assert capsys.readouterr().out == "… waiting for an answer; no worker is held meanwhile\n"

@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -5,7 +6,16 @@ from rich.console import Console
 from rich.text import Text
 
 from bursar.cli import output
-from bursar.cli.output import ago, ahead, bar, clean, fitting_table
+from bursar.cli.output import (
+    ago,
+    ahead,
+    bar,
+    clean,
+    console,
+    fitting_table,
+    print_json,
+    print_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +85,27 @@ def test_a_bar_is_as_full_as_the_budget(
 def test_cleaning_keeps_text_lines_and_tabs_and_drops_controls() -> None:
     assert clean("ä\tb\n€") == "ä\tb\n€"
     assert clean("\x1b[2J\r\x00\x9b") == "�[2J���"
+
+
+def test_text_of_others_steers_neither_the_terminal_nor_the_direction_of_writing() -> None:
+    shown = clean("a\x1b[2J\x9bb\u202ec\u2066d\u200ee\u2028f\r\n\tg")
+    assert shown == "a�[2J�b�c�d�e�f�\n\tg"
+
+
+def test_json_means_the_same_and_steers_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'é 漢 \x1b\x7f\x9b\u202e\u2028\u200f"\\'
+    print_json({"a": text})
+    printed = capsys.readouterr().out
+    assert not {"\x1b", "\x7f", "\x9b", "\u202e", "\u2028", "\u200f"} & set(printed)
+    assert json.loads(printed) == {"a": text}
+    assert "é 漢" in printed
+
+
+def test_a_name_between_colons_is_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    console.cache_clear()
+    console().print("a:key:b", markup=False)
+    print_table(["x"], [["c:lock:d"]], empty="")
+    console.cache_clear()
+    printed = capsys.readouterr().out
+    assert "a:key:b" in printed
+    assert "c:lock:d" in printed

@@ -88,11 +88,17 @@ def test_a_cancel_carries_its_reason(bursar: Bursar, stub: StubGateway) -> None:
 def test_a_new_key_is_all_that_stdout_gets(bursar: Bursar, stub: StubGateway) -> None:
     key = {"id": "k1", "name": "ci", "workspaces": ["acme"], "admin": False, "created_ms": 1}
     stub.on("POST /v1/keys", {"key": key, "token": "bk_k1_secret"})
-    stub.on("GET /v1/keys", [key])
+    stub.on("GET /v1/keys", [key | {"approver": True}])
     stub.on("DELETE /v1/keys/k1", Answer(status=204))
     assert bursar("keys", "create", "ci", "--workspaces", "acme, beta").out == "bk_k1_secret\n"
-    assert stub.seen[0].body == {"name": "ci", "workspaces": ["acme", "beta"], "admin": False}
-    assert "acme" in bursar("keys", "list").out
+    assert stub.seen[0].body == {
+        "name": "ci", "workspaces": ["acme", "beta"], "admin": False, "approver": False,
+    }  # fmt: skip
+    assert bursar("keys", "create", "ann", "--approver").status == 0
+    assert stub.seen[1].body["approver"] is True
+    head, row = bursar("keys", "list").out.splitlines()
+    assert head.split() == ["key", "name", "workspaces", "admin", "approver", "created"]
+    assert row.split()[:4] == ["k1", "ci", "acme", "yes"], "not admin, but approver"
     assert "revoked" in bursar("keys", "revoke", "k1").out
 
 
