@@ -21,7 +21,7 @@ help: ## this list
 
 setup: $(READY) ## make .venv with everything in it
 
-demo: $(READY) ## an agent reads a folder and writes a report: make demo INPUT=folder SCENE=purse
+demo: $(READY) ## an agent reads a folder and writes a report: make demo INPUT=folder SCENE=approval (or purse)
 	@$(BIN)/bursar demo $(if $(INPUT),--input "$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
 test: $(READY) ## all tests, or some: make test ARGS="tests/scripts -k reserve"
