@@ -148,9 +148,7 @@ async def test_questions_of_a_session_that_ended_take_no_answers(
     assert (refused.status_code, refused.json()["code"]) == (409, "approval_closed")
 
 
-async def test_allowances_are_made_listed_and_revoked(
-    admin: httpx.AsyncClient, sid: str
-) -> None:
+async def test_allowances_are_made_listed_and_revoked(admin: httpx.AsyncClient, sid: str) -> None:
     body = {"pattern": "file+write://reports/**", "expires_in_s": 60, "max_uses": 3, "note": "x"}
     made = (await admin.post(ALLOWANCES, json=body)).json()
     assert (made["uses_left"], made["created_by"]) == (3, "key:environment")

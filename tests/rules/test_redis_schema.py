@@ -25,7 +25,7 @@ from support.capability_life import live_with_capabilities
 from support.gate_life import ask_and_answer
 from support.schema import DOCUMENT, parse, undocumented
 from support.stage import Stage
-from support.webhooks import DAY_MS, Post
+from support.webhook_life import deliver_in_every_way
 
 SCHEMA = parse(DOCUMENT.read_text())
 
@@ -60,7 +60,7 @@ async def _whole_life(store: Store) -> Stage:
     await ask_and_answer(asking, *await asking.running("gate"))
     await _set_policies(store, stage.ws)
     await _see_a_changed_tool(store)
-    await _deliver(stage)
+    await deliver_in_every_way(stage)
     await _seal_and_trim(store)
     await live_with_capabilities(stage)
     await sessions.kill_workspace(store, stage.ws, "enough")
@@ -87,19 +87,6 @@ async def _set_policies(store: Store, workspace: WorkspaceKeys) -> None:
     lists = PolicyLists(allow=("write_report",))
     for agent in ("", "echo"):
         await set_policy(store, workspace, lists, by="key:k", agent=agent)
-
-
-async def _deliver(stage: Stage) -> None:
-    """Messages of an endpoint in every state, and something that nobody handed over yet."""
-    post = Post(stage.store, stage.ws)
-    webhook = await post.endpoint()
-    taken, given_up, *others = await post.waiting(webhook, 4)
-    await post.take(webhook)
-    await post.end(webhook, taken)
-    await post.end(webhook, given_up, "failed", delay_ms=2 * DAY_MS)
-    for message in others:
-        await post.end(webhook, message, "failed")
-    await post.happen("webhook.test", to=webhook.id)
 
 
 async def _see_a_changed_tool(store: Store) -> None:

@@ -34,6 +34,7 @@ from support.purse import end, money
 from support.stage import Stage, claimant
 from support.tool_calls import start_tool
 from support.topologies import ClusterServers
+from support.webhook_life import live_with_webhooks
 
 QUEUE = {"queue_claim", "queue_put"}
 """The queue has a Redis of its own, which is no Cluster."""
@@ -178,7 +179,7 @@ async def rules_tools_and_timers(stage: Stage) -> None:
 PARTS: Sequence[Callable[[Stage], Awaitable[None]]] = (
     a_turn_to_its_end, waiting_for_money, limits, the_ledger, a_session_and_its_end,
     live_through_the_gate, live_with_capabilities, live_through_the_audit,
-    rules_tools_and_timers, stops,
+    live_with_webhooks, rules_tools_and_timers, stops,
 )  # fmt: skip
 
 

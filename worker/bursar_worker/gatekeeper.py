@@ -5,6 +5,7 @@ rests on, holds what it costs, and has it on record.
 """
 
 import asyncio
+import itertools
 import logging
 import random
 from dataclasses import dataclass, replace
@@ -115,7 +116,7 @@ class Gatekeeper:
         # Who was woken to look again must see what there is now.
         max_age_s: float | None = 0.0 if way.question else None
         asked = way.question is not None
-        for look in range(_MAX_LOOKS):
+        for look in itertools.count():
             if look:
                 await asyncio.sleep(_pause_s(look))
             snapshot = await self._scope.kit.snapshots.read(workspace, root, max_age_s=max_age_s)
@@ -123,6 +124,8 @@ class Gatekeeper:
                 snapshot.policies, self._scope.agent.name, self._scope.agent.policy
             )
             request = replace(self._request(way, policy), granted=snapshot)
+            if look == _MAX_LOOKS:
+                return self._given_up(way, request, "the rules keep changing")
             settled = await self._settle_question(way, request, policy)
             if settled is not None:
                 return settled
@@ -141,7 +144,7 @@ class Gatekeeper:
                 return await self._done(way, request, verdict, policy, calls)
             except _StaleError:
                 max_age_s = 0.0
-        return self._given_up(way, request, "the rules keep changing")
+        raise AssertionError("the last look returns")
 
     def _given_up(self, way: WantedCall, request: GateRequest, why: str) -> Outcome:
         record = self._record(way, request, Verdict("deny", "gate", "system", why), "deny")

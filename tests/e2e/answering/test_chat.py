@@ -264,8 +264,8 @@ def test_hostile_arguments_steer_no_terminal(chat: Terminal) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\x9b31m\x1bP\u202e\u2066\r│ apr_1: approved\n[red]x[/]:smile:\n"
     content = {"path": "a.md", "content": evil * 3}
     chat.line(calls(("write_file", content), ("send", {"to": evil, "text": f"{evil}"})))
-    answer(chat, "│ a.md", "o")
-    answer(chat, "│ to  2 lines", "o")
+    for _ in range(2):
+        answer(chat, "puppet wants ", "o")
     chat.expect("that is all")
     assert not STEERING.search(chat.raw)
     assert not {"\x9b", "\u202e", "\u2066", "\x07"} & set(chat.raw)
