@@ -45,7 +45,7 @@ def _check_the_approval_scene(printed: str, *, asked: bool) -> None:
 def test_somebody_at_a_terminal_answers_the_approval_scene_in_place(tmp_path: Path) -> None:
     with Terminal("demo", "--scene", "approval", env={"TMPDIR": str(tmp_path)}) as terminal:
         terminal.expect("they run again", timeout_s=60)
-        terminal.expect("reader wants write_report")
+        terminal.expect("reader wants write_report", timeout_s=60)
         terminal.expect(PROMPT)
         terminal.line("w")
         terminal.expect("The next session was not asked about", timeout_s=60)

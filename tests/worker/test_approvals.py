@@ -264,6 +264,19 @@ async def test_a_changed_policy_voids_the_question(place: Site) -> None:
     assert len(post.sent) == 1
 
 
+async def test_an_approved_call_uses_up_nothing_of_what_its_answer_granted(place: Site) -> None:
+    post = Post()
+    async with working(place.store, agent(post)):
+        tid = await place.put(await place.session("writer"))
+        (question,) = await place.asked()
+        await place.answer(question, allowance={"pattern": "send", "max_uses": 2})
+        await place.ended(tid)
+        workspace = place.store.workspace(WORKSPACE)
+        (left,) = await granting.list_allowances(place.store, workspace)
+    assert left.uses_left == 2
+    assert (await place.question(question.id)).state == "consumed"
+
+
 async def test_a_childs_question_is_seen_and_answered_over_its_whole_tree(place: Site) -> None:
     post = Post()
     writer = agent(post, CALL, "one", CALL, "two", CALL, "three")

@@ -69,6 +69,8 @@ async def policy_block(request: GateRequest, action: Action) -> Verdict | None:
 
 async def capability(request: GateRequest, action: Action) -> Verdict | None:
     """Let through what a capability of the workspace permits. It is verified at each use."""
+    if request.approved is not None:
+        return None  # a person answered about this very call: nothing else is used up for it
     for stored in request.granted.capabilities:
         try:
             held = stored.for_call(
@@ -105,6 +107,8 @@ async def policy_allow(request: GateRequest, action: Action) -> Verdict | None:
 
 async def allowance(request: GateRequest, action: Action) -> Verdict | None:
     """Let through what people have allowed before."""
+    if request.approved is not None:
+        return None
     found = choose(
         request.granted.allowances,
         request.targets or (action,),
