@@ -263,3 +263,5 @@ async def test_changes_are_in_the_audit_log(admin: httpx.AsyncClient, hook: dict
     }  # fmt: skip
     assert {entry["actor"] for entry in found} == {"key:environment"}
     assert hook["secret"] not in str(entries)
+    assert "example.org" in str(entries)
+    assert "/hook" not in str(entries), "a path is often a secret"

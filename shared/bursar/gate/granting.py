@@ -156,6 +156,7 @@ async def revoke(
         decision="done",
         proof_id=allowance_id,
         session=session,
+        details={"allowance": allowance_id},
     )
     if not await end_allowance(
         store, workspace, root=root, allowance_id=allowance_id, how="revoke", record=record

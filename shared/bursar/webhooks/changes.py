@@ -48,7 +48,7 @@ async def create(
         NotFound: no such workspace.
 
     """
-    _check(wish.url, wish.events, wish.description, egress)
+    host = _check(wish.url, wish.events, wish.description, egress)
     webhook = workspace.webhook(new_id("whk"))
     now = await redis_ms(store)
     endpoint = Endpoint(wish.url, _unique(wish.events), wish.description, now, by)
@@ -57,7 +57,7 @@ async def create(
         store,
         webhook,
         encode_json(endpoint),
-        record(webhook, "webhook.create", by, url=wish.url, events=list(endpoint.events)),
+        record(webhook, "webhook.create", by, host=host, events=list(endpoint.events)),
         max_webhooks=max_webhooks,
         secret=Secrets(secret).encode(),
     )
@@ -91,16 +91,17 @@ async def change(
     if "events" in given:
         given["events"] = _unique(given["events"])
     after = msgspec.structs.replace(before, **given)
-    _check(after.url, after.events, after.description, egress)
+    host = _check(after.url, after.events, after.description, egress)
+    changed: dict[str, Any] = {"host": host, "events": list(after.events), "changed": sorted(given)}
     paused: Literal["", "person", "no"] = ""
     if patch.paused is not UNSET:
         paused = "person" if patch.paused else "no"
-        given["paused"] = patch.paused
+        changed["paused"] = patch.paused
     await scripts.put_webhook(
         store,
         webhook,
         encode_json(after),
-        record(webhook, "webhook.change", by, **given),
+        record(webhook, "webhook.change", by, **changed),
         max_webhooks=0,
         expected=stored,
         paused=paused,
@@ -133,7 +134,10 @@ async def remove(store: Store, workspace: WorkspaceKeys, webhook_id: str, *, by:
 
 
 def record(webhook: WebhookKeys, action: str, by: str, **details: Any) -> Record:
-    """The audit entry of something that was done to an endpoint."""
+    """The audit entry of something that was done to an endpoint.
+
+    Of its URL it has the host: the rest is often a secret, and more people read the audit log.
+    """
     return Record(
         workspace=webhook.workspace.id,
         actor=by,
@@ -143,8 +147,9 @@ def record(webhook: WebhookKeys, action: str, by: str, **details: Any) -> Record
     )
 
 
-def _check(url: str, events: tuple[str, ...], description: str, egress: Egress) -> None:
-    egress.target(url)
+def _check(url: str, events: tuple[str, ...], description: str, egress: Egress) -> str:
+    """Whether an endpoint can be so; returns its host."""
+    host = egress.target(url).host
     if not events:
         raise InvalidInput(f"expected some of {', '.join(EVENTS)}", field="events")
     for index, kind in enumerate(events):
@@ -154,6 +159,7 @@ def _check(url: str, events: tuple[str, ...], description: str, egress: Egress) 
         raise InvalidInput(
             f"expected at most {_MAX_DESCRIPTION} printable characters", field="description"
         )
+    return host
 
 
 def _unique(events: tuple[str, ...]) -> tuple[str, ...]:
