@@ -12,13 +12,13 @@ from support.command import Bursar
 from support.stub_gateway import Answer, StubGateway, problem
 
 WS = "/v1/workspaces/default/capabilities"
-FAR_MS = int(time.time() * 1000) + 7_300_000
 
 
 def view(**members: Any) -> dict[str, Any]:
+    two_hours = int(time.time() * 1000) + 7_300_000
     base = {
         "id": "cap_1", "workspace": "default", "patterns": ["file+read://docs/**"],
-        "scope": "workspace", "session": "", "root": "", "issued_ms": 1, "expires_ms": FAR_MS,
+        "scope": "workspace", "session": "", "root": "", "issued_ms": 1, "expires_ms": two_hours,
         "single_use": False, "depth": 1, "audit_seq": 7, "created_by": "key:k1", "kid": "sk_1",
     }  # fmt: skip
     return base | members
