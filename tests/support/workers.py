@@ -49,8 +49,11 @@ def worker_settings(settings: Settings, **changes: Any) -> WorkerSettings:
 class Site:
     """A workspace with a gateway's side of things: puts inputs in and looks at what comes out."""
 
-    def __init__(self, store: Store, inputs: Inputs, registry: Registry, answers: Answers) -> None:
+    def __init__(
+        self, store: Store, inputs: Inputs, registry: Registry, bells: Bells, answers: Answers
+    ) -> None:
         self.store = store
+        self.bells = bells
         self.answers = answers
         self.inputs = inputs
         self.registry = registry
@@ -154,7 +157,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
         bells = Bells(store, queue, registry)
         signing = await SigningKeys.load(store, GatewaySettings(redis_url=store.settings.redis_url))
         answers = Answers(store, registry, bells, signing)
-        yield Site(store, Inputs(store, registry, bells), registry, answers)
+        yield Site(store, Inputs(store, registry, bells), registry, bells, answers)
     finally:
         await queue.aclose()
 

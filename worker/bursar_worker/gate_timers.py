@@ -7,7 +7,6 @@ from bursar.queue import Bells
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts import approvals as scripts
 from bursar.store.scripts.capabilities import forget
-from bursar.store.scripts.leases import Ring
 from bursar.store.store import Store
 from bursar_worker.hooks import SessionEnds
 
@@ -53,6 +52,5 @@ class GateTimers:
         )
         if woken is None:
             return 0
-        ring = Ring(session, woken.agent, woken.priority, woken.epoch, woken.inbox_seq)
-        await self._bells.tell(ring, woken.outcome, woken.worker)
+        await self._bells.tell(woken.ring, woken.outcome, woken.worker)
         return 1

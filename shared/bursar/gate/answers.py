@@ -31,7 +31,6 @@ from bursar.store.scripts import approvals as scripts
 from bursar.store.scripts.allowances import grant_of
 from bursar.store.scripts.approvals import Answer, Grant, Later, Woken
 from bursar.store.scripts.capabilities import grant_of as capability_grant
-from bursar.store.scripts.leases import Ring
 from bursar.store.store import Store
 
 __all__ = ["Answers", "Decision"]
@@ -128,7 +127,7 @@ class Answers:
             else:
                 woken = await self._answer(workspace, view, decision, by, answer_id)
             if woken is not None:
-                await self._tell(workspace.session(view.session), woken)
+                await self._bells.tell(woken.ring, woken.outcome, woken.worker)
                 await self._settle_others(workspace, view, decision)
                 return await approvals.get(self._store, workspace, approval_id)
         raise Conflict("the question keeps changing, try again", code="approval_changing")
@@ -263,11 +262,7 @@ class Answers:
                 logger.warning("question %s was not looked at again: %s", view.id, error)
                 return
             if woken is not None:
-                await self._tell(session, woken)
-
-    async def _tell(self, session: SessionKeys, woken: Woken) -> None:
-        ring = Ring(session, woken.agent, woken.priority, woken.epoch, woken.inbox_seq, woken.turn)
-        await self._bells.tell(ring, woken.outcome, woken.worker)
+                await self._bells.tell(woken.ring, woken.outcome, woken.worker)
 
 
 def _as_before(view: ApprovalView, answer_id: str, decision: Decision) -> ApprovalView:

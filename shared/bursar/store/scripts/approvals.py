@@ -10,6 +10,7 @@ from bursar.events import Span
 from bursar.leases import Lease
 from bursar.store.codec import pairs, text
 from bursar.store.keys import SessionKeys
+from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.loader import Script
 from bursar.store.scripts.sessions import index_keys
 from bursar.store.statuses import raise_for
@@ -85,15 +86,14 @@ class Later(msgspec.Struct, frozen=True):
 
 
 class Woken(msgspec.Struct, frozen=True):
-    """Who is to be told: ``ring`` a bell, poke the worker that has it ``held``, or nobody."""
+    """Who is to be told: ``outcome`` is to ``ring``, or that ``worker`` has it ``held``, or rest.
 
+    `bursar.queue.Bells.tell` takes these.
+    """
+
+    ring: Ring
     outcome: str
     worker: str = ""
-    agent: str = ""
-    priority: str = ""
-    epoch: int = 0
-    inbox_seq: int = 0
-    turn: str = ""
     state: str = ""
 
 
@@ -127,7 +127,8 @@ async def answer(store: Store, session: SessionKeys, given: Answer, turn: str) -
 
     """
     keys = question_keys(session, given.approval, given.grant.key if given.grant else "")
-    return _woken(await store.run(_ANSWER, keys, [*_answer_args(store, session, given), turn]))
+    reply = await store.run(_ANSWER, keys, [*_answer_args(store, session, given), turn])
+    return _woken(session, reply)
 
 
 async def answer_later(
@@ -155,8 +156,7 @@ async def answer_later(
         int(later.no_worker),
         store.settings.max_inbox,
     ]
-    woken = _woken(await store.run(_LATER, keys, args))
-    return msgspec.structs.replace(woken, turn=later.turn) if woken else None
+    return _woken(session, await store.run(_LATER, keys, args), later.turn)
 
 
 def _answer_args(store: Store, session: SessionKeys, given: Answer) -> list[Any]:
@@ -211,7 +211,7 @@ async def expire(
     ]
     reply = await store.run(_EXPIRE, question_keys(session, approval), args)
     if reply[0] in {"deferred", "expired"}:
-        woken = _woken(["ok", *reply[1:]])
+        woken = _woken(session, ["ok", *reply[1:]])
         return msgspec.structs.replace(woken, state=text(reply[0])) if woken else None
     if early and reply[0] != "not_due":
         _refuse(reply)
@@ -257,16 +257,17 @@ async def wake(store: Store, session: SessionKeys, approval: str, turn: str) -> 
     """Let a session look at its question again, because something was granted."""
     keys = question_keys(session, approval)
     reply = await store.run(_WAKE, keys, [session.ref, turn])
-    return None if reply[0] == "gone" else _woken(["ok", *reply])
+    return None if reply[0] == "gone" else _woken(session, ["ok", *reply])
 
 
-def _woken(reply: list[Any]) -> Woken | None:
+def _woken(session: SessionKeys, reply: list[Any], turn: str = "") -> Woken | None:
     if reply[0] == "stale":
         return None
     if reply[0] != "ok":
         _refuse(reply)
     outcome, worker, agent, priority = map(text, reply[1:5])
-    return Woken(outcome, worker, agent, priority, int(reply[5]), int(reply[6]))
+    ring = Ring(session, agent, priority, int(reply[5]), int(reply[6]), turn)
+    return Woken(ring, outcome, worker)
 
 
 def _refuse(reply: list[Any]) -> None:
