@@ -14,7 +14,7 @@ from bursar.budgets.accounts import (
 from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.ids import check_workspace
 from bursar.store.codec import text
-from bursar.store.keys import GlobalKeys
+from bursar.store.keys import GlobalKeys, WorkspaceKeys
 from bursar.store.scripts.sessions import open_workspace
 from bursar.store.store import Store
 
@@ -25,6 +25,7 @@ __all__ = [
     "ensure",
     "get",
     "list_workspaces",
+    "locate",
     "read_stats",
     "update",
 ]
@@ -97,10 +98,18 @@ async def ensure(store: Store, workspace: str) -> None:
     await store.redis.call("SADD", GlobalKeys.workspaces, workspace)
 
 
+async def locate(store: Store, workspace: str) -> WorkspaceKeys:
+    """Where a workspace is kept. Raises `NotFound` (``workspace_not_found``)."""
+    keys = store.workspace(check_workspace(workspace))
+    if not await store.redis.call("EXISTS", keys.hash):
+        raise _unknown()
+    return keys
+
+
 async def get(store: Store, workspace: str) -> WorkspaceView:
     fields = await store.redis.call("HGETALL", store.workspace(check_workspace(workspace)).hash)
     if not fields:
-        raise NotFound("no such workspace", code="workspace_not_found")
+        raise _unknown()
     values = {text(field): text(value) for field, value in fields.items()}
     budget = (await read_accounts(store, workspace, ["ws"]))[0]
     return WorkspaceView(
@@ -182,6 +191,10 @@ async def read_stats(store: Store, workspace: str) -> dict[str, int]:
     """Counters by state, kind and outcome, as dashboards read them."""
     counters = await store.redis.call("HGETALL", store.workspace(check_workspace(workspace)).stats)
     return {text(field): int(value) for field, value in sorted(counters.items())}
+
+
+def _unknown() -> NotFound:
+    return NotFound("no such workspace", code="workspace_not_found")
 
 
 def _caps(**caps: int | None) -> dict[str, str]:

@@ -28,10 +28,8 @@ async def list_allowances(
     gateway: NamedDependency[Gateway], ws: FromPath[str], session: FromQuery[str] = ""
 ) -> list[AllowanceView]:
     """Allowances of the workspace, and with a session those that count in it, too."""
-    await workspaces.get(gateway.store, ws)
-    return await granting.list_allowances(
-        gateway.store, gateway.store.workspace(ws), session=session
-    )
+    workspace = await workspaces.locate(gateway.store, ws)
+    return await granting.list_allowances(gateway.store, workspace, session=session)
 
 
 @post(
@@ -50,8 +48,7 @@ async def create_allowance(
     ],
 ) -> AllowanceView:
     """Allow calls that match a pattern without a question. Needs an approver's key."""
-    await workspaces.get(gateway.store, ws)
-    workspace = gateway.store.workspace(ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     made = await granting.allow(gateway.store, workspace, data, by=request.user.actor)
     pattern = Pattern(made.pattern, root=made.folder or None)
     await gateway.answers.settle_covered(workspace, pattern, root=made.root)
@@ -92,10 +89,10 @@ async def revoke_allowances(
     data: Annotated[Revocation, body({"scope": "tree", "session": "ses_1"})],
 ) -> Revoked:
     """Revoke all of the workspace, of a session's tree, or of one session."""
-    await workspaces.get(gateway.store, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     ended = await granting.revoke_all(
         gateway.store,
-        gateway.store.workspace(ws),
+        workspace,
         by=request.user.actor,
         scope=data.scope,
         session=data.session,
@@ -110,8 +107,8 @@ async def export_allowances(
     gateway: NamedDependency[Gateway], ws: FromPath[str]
 ) -> list[AllowanceView]:
     """The workspace's own allowances, as `import` takes them."""
-    await workspaces.get(gateway.store, ws)
-    return await granting.export(gateway.store, gateway.store.workspace(ws))
+    workspace = await workspaces.locate(gateway.store, ws)
+    return await granting.export(gateway.store, workspace)
 
 
 @post(
@@ -128,8 +125,7 @@ async def import_allowances(
     data: Annotated[AllowanceImport, body({"entries": []})],
 ) -> Imported:
     """Take allowances that were exported. What was revoked or used up here stays so."""
-    await workspaces.get(gateway.store, ws)
-    workspace = gateway.store.workspace(ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     return await granting.import_all(gateway.store, workspace, data.entries, by=request.user.actor)
 
 

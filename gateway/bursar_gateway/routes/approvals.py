@@ -37,13 +37,11 @@ async def list_approvals(
 
     Of the workspace, of a session's whole tree (`root`), or of one session.
     """
-    await workspaces.get(gateway.store, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     for value, field in ((root, "root"), (session, "session")):
         if value:
             check_id(value, field)
-    return await approvals.list_open(
-        gateway.store, gateway.store.workspace(ws), root=root, session=session
-    )
+    return await approvals.list_open(gateway.store, workspace, root=root, session=session)
 
 
 @get(

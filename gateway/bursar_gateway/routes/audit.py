@@ -205,7 +205,7 @@ async def accept_installation_audit(
 
 
 async def _log(gateway: Gateway, ws: str) -> AuditLog:
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return AuditLog.of(gateway.store, ws)
 
 

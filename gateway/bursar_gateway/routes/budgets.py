@@ -61,7 +61,7 @@ async def workspace_budget(
     gateway: NamedDependency[Gateway], ws: FromPath[str], user: FromQuery[str] = ""
 ) -> AccountView:
     """The workspace's account, or with `user` that of one of its users."""
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return (await read_accounts(gateway.store, ws, [_account(user)]))[0]
 
 
@@ -76,7 +76,7 @@ async def patch_workspace_budget(
 ) -> AccountView:
     """Change the workspace's limits, which needs an administrator's key, or those of a user."""
     _check_rights(request, user)
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await _change(gateway, ws, _account(user), data, _By.of(request, idempotency_key))
 
 
@@ -86,7 +86,7 @@ async def budget_questions(gateway: NamedDependency[Gateway], ws: FromPath[str])
 
     Raising the limit answers one, as does denying it.
     """
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await read_questions(gateway.store, ws)
 
 
@@ -103,7 +103,7 @@ async def deny_budget(
     data: Annotated[Denial, body({"account": "s:ses_1", "reason": "good enough"})],
 ) -> DeniedTurns:
     """Give no more money: the turns that wait for an account end with what they have."""
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     denied = await deny(
         gateway.store, gateway.bells, ws, data.account, data.reason, actor=request.user.actor
     )
@@ -135,7 +135,7 @@ async def put_workspace_period(
 ) -> AccountView:
     """The same for the workspace, which needs an administrator's key, or for a user."""
     _check_rights(request, user)
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await _set_period(gateway, ws, _account(user), data, _By.of(request, idempotency_key))
 
 
@@ -162,7 +162,7 @@ async def reset_workspace_budget(
 ) -> AccountView:
     """The same for the workspace, which needs an administrator's key, or for a user."""
     _check_rights(request, user)
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await _reset(gateway, ws, _account(user), _By.of(request, idempotency_key))
 
 

@@ -12,7 +12,6 @@ from bursar.gate import capability_views, minting
 from bursar.gate.capabilities import Capability
 from bursar.gate.capability_views import Inspection, view_of
 from bursar.gate.terms import DerivedCapability, NewCapability
-from bursar.store.keys import WorkspaceKeys
 from bursar_gateway.auth import require_approver
 from bursar_gateway.bodies import CapabilityQuestion, MintedCapability, PresentedCapability
 from bursar_gateway.gateway import Gateway
@@ -47,7 +46,7 @@ async def mint_capability(
 
     It bypasses no budget and nothing that a policy blocks.
     """
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     made = await minting.mint(
         gateway.store, workspace, gateway.signing, data, by=request.user.actor
     )
@@ -71,7 +70,7 @@ async def derive_capability(
 
     What is left out is as in the token. Nothing of it may be more than the token permits.
     """
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     made = await minting.derive(
         gateway.store,
         workspace,
@@ -95,7 +94,7 @@ async def inspect_capability(
     data: Annotated[CapabilityQuestion, body({"token": _TOKEN}, {"id": "cap_06e0v3k"})],
 ) -> Inspection:
     """Say whether a token, or the capability with an id, is good now, and if not, why not."""
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     return await capability_views.inspect(
         gateway.store, workspace, gateway.public_keys, token=data.token, capability_id=data.id
     )
@@ -106,7 +105,7 @@ async def list_capabilities(
     gateway: NamedDependency[Gateway], ws: FromPath[str]
 ) -> list[Inspection]:
     """All that are in force, and those that ended a short while ago; oldest first."""
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     return await capability_views.list_capabilities(gateway.store, workspace, gateway.public_keys)
 
 
@@ -127,7 +126,7 @@ async def import_capability(
 
     What was revoked or used up stays so.
     """
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     keys = gateway.public_keys
     brought = await minting.bring_back(
         gateway.store, workspace, keys, data.token, by=request.user.actor
@@ -148,13 +147,8 @@ async def revoke_capability(
     capability: FromPath[str],
 ) -> None:
     """Revoke one, and with it all that were derived from it. Needs an approver's key."""
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     await capability_views.revoke(gateway.store, workspace, capability, by=request.user.actor)
-
-
-async def _place(gateway: Gateway, ws: str) -> WorkspaceKeys:
-    await workspaces.get(gateway.store, ws)
-    return gateway.store.workspace(ws)
 
 
 def _minted(capability: Capability) -> MintedCapability:

@@ -55,7 +55,7 @@ async def workspace_ledger(
         if entry:
             check_entry(entry, field)
     _check_moment(since, "since")
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     if format == "csv" or "text/csv" in request.headers.get("accept", ""):
         return _file(gateway, ws, after, before, since)
     if not (after or before or since):
@@ -102,7 +102,7 @@ async def budget_spenders(
         raise InvalidInput(f"expected an integer from 1 to {_SPENDERS_MAX}", field="limit")
     _check_moment(since, "since")
     _check_moment(until, "until")
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await read_spending(
         gateway.store, ws, by=by, since_ms=since, until_ms=until, limit=limit
     )
@@ -120,7 +120,7 @@ async def audit_budget(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> 
     It is exact while the workspace is busy. Needs an administrator's key: it reads the whole ledger
     since the last checkpoint.
     """
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await audit_budgets(gateway.store, ws)
 
 
@@ -141,7 +141,7 @@ async def checkpoint_ledger(
     It audits first, and is refused while something differs. The body is optional. Needs an
     administrator's key.
     """
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await make_checkpoint(gateway.store, ws, force=(data or CheckpointWish()).force)
 
 
@@ -162,7 +162,7 @@ async def trim_budget_ledger(
     At most 50,000 at once; ask again while there is `more`. Needs an administrator's key.
     """
     check_entry(data.checkpoint, "checkpoint")
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await trim_ledger(gateway.store, ws, data.checkpoint)
 
 

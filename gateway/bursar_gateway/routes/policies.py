@@ -119,7 +119,9 @@ async def policy_history(
     gateway: NamedDependency[Gateway], ws: FromPath[str], agent: FromQuery[str] = ""
 ) -> list[PolicyView]:
     """The last 20 versions of the policy for all agents, or with `agent` for one; newest first."""
-    return await policy_store.read_history(gateway.store, await _place(gateway, ws), agent)
+    return await policy_store.read_history(
+        gateway.store, await workspaces.locate(gateway.store, ws), agent
+    )
 
 
 @get(_HISTORY + "/{version:int}", tags=["policies"], responses=problems(404, 422))
@@ -130,7 +132,7 @@ async def policy_version(
     agent: FromQuery[str] = "",
 ) -> PolicyView:
     """One of these versions. Their numbers count over all policies of the workspace."""
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     return await policy_store.read_version(gateway.store, workspace, version, agent)
 
 
@@ -152,7 +154,7 @@ async def explain_policy(
 
     With `agent`, the policy for that agent and that of its code count, too.
     """
-    workspace, action = await _place(gateway, ws), read_action(data.action)
+    workspace, action = await workspaces.locate(gateway.store, ws), read_action(data.action)
     rules = await policy_store.read_rules(gateway.store, gateway.registry, workspace, data.agent)
     entry = await gateway.registry.find(data.agent) if data.agent else None
     return explain(
@@ -165,13 +167,10 @@ async def explain_policy(
     )
 
 
-async def _place(gateway: Gateway, ws: str) -> WorkspaceKeys:
-    await workspaces.get(gateway.store, ws)
-    return gateway.store.workspace(ws)
-
-
 async def _get(gateway: Gateway, ws: str, agent: str) -> Response[PolicyView]:
-    view = await policy_store.read_policy(gateway.store, await _place(gateway, ws), agent)
+    view = await policy_store.read_policy(
+        gateway.store, await workspaces.locate(gateway.store, ws), agent
+    )
     return _tagged(view)
 
 
@@ -183,7 +182,7 @@ async def _put(
     data: NewPolicy,
     if_match: str | None,
 ) -> Response[PolicyView]:
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     lists = PolicyLists(data.blocked, data.ask, data.allow)
     expected = await _expected(gateway, workspace, agent, data.expected_version, if_match)
     view = await policy_store.set_policy(
@@ -200,7 +199,7 @@ async def _delete(
     version: int | None,
     if_match: str | None,
 ) -> None:
-    workspace = await _place(gateway, ws)
+    workspace = await workspaces.locate(gateway.store, ws)
     expected = await _expected(gateway, workspace, agent, version, if_match)
     await policy_store.remove_policy(
         gateway.store, workspace, by=request.user.actor, agent=agent, expected=expected

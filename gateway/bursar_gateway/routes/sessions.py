@@ -55,7 +55,7 @@ async def get_sessions(
     limit: FromQuery[int] = 50,
 ) -> SessionPage:
     """Sessions by activity, newest first. `cursor` of one page asks for the next."""
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await list_sessions(
         gateway.store,
         ws,

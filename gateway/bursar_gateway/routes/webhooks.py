@@ -26,8 +26,8 @@ _URL = "https://example.org/bursar"
 @get(_MANY, guards=[require_admin], tags=["webhooks"], responses=problems(403, 404))
 async def list_webhooks(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> list[WebhookView]:
     """All endpoints of the workspace, the oldest first, and how they answer."""
-    await workspaces.get(gateway.store, ws)
-    return await endpoints.list_webhooks(gateway.store, gateway.store.workspace(ws))
+    workspace = await workspaces.locate(gateway.store, ws)
+    return await endpoints.list_webhooks(gateway.store, workspace)
 
 
 @post(

@@ -92,7 +92,7 @@ async def kill_workspace(
 
     Needs an administrator's key.
     """
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     reason = (data or Kill()).reason
     return await kill_switch.kill(
         gateway.store, gateway.inputs, ws, reason, actor=request.user.actor
@@ -119,7 +119,7 @@ async def revive_workspace(
 @get("/workspaces/{ws:str}/stats", tags=["workspaces"], responses=problems(404))
 async def read_stats(gateway: NamedDependency[Gateway], ws: FromPath[str]) -> dict[str, int]:
     """Counters by name, such as `turns:succeeded`."""
-    await workspaces.get(gateway.store, ws)
+    await workspaces.locate(gateway.store, ws)
     return await workspaces.read_stats(gateway.store, ws)
 
 
