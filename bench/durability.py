@@ -23,7 +23,7 @@ from bench.acknowledged import (
     promote_under_load,
     replicated,
 )
-from bench.report import Bar, report
+from bench.report import Bar, report, seed_of
 from bursar.clock import monotonic_s
 from bursar.embedded import EmbeddedServer
 from bursar.settings import Settings
@@ -116,8 +116,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each profile's rate")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}", flush=True)
+    seed = seed_of(options.seed)
     strict = uvloop.run(kills("strict", "always", options.kills, options.callers, seed))
     for fault in [*strict.lost[:10], *strict.wrong]:
         print(f"  {fault}", flush=True)

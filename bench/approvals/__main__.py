@@ -7,19 +7,16 @@ give it again to repeat.
 """
 
 import argparse
-import random
-import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvloop
 
 from bench.approvals import changed, crashes, doubles, latency, lost, starts
-from bench.report import Bar, median, percentile, report
+from bench.parts import Found, Part, run_parts
+from bench.report import Bar, median, none_of, percentile, seed_of, show_wrong
 
 __all__ = ["main"]
 
-Found = tuple[list[tuple[str, str]], list[Bar]]
 _P50_MS, _P99_MS = 20, 2000
 
 
@@ -34,28 +31,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="of crashes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}", flush=True)
-    parts: dict[str, Callable[[Path], Found]] = {
+    seed = seed_of(options.seed)
+    parts: dict[str, Part] = {
         "G1": lambda folder: _lost(folder, options.questions, seed),
         "G2": lambda folder: _mutated(folder, options.mutations, options.sample, seed),
         "G3": lambda folder: _doubles(folder, options.doubles, seed),
         "G4": lambda folder: _latency(folder, options.answers, seed),
         "crashes": lambda folder: _crashes(folder, options.seconds, seed),
     }
-    rows, bars = list[tuple[str, str]](), list[Bar]()
-    for name in options.only.split(",") if options.only else parts:
-        print(f"{name} …", flush=True)
-        with tempfile.TemporaryDirectory(prefix=f"bursar-{name}-") as folder:
-            more_rows, more_bars = parts[name](Path(folder))
-        rows += more_rows
-        bars += more_bars
-    report("approvals", seed, rows, bars)
+    run_parts("approvals", parts, only=options.only, seed=seed)
 
 
 def _lost(folder: Path, questions: int, seed: int) -> Found:
     found = uvloop.run(lost.run(folder, questions=questions, seed=seed))
-    _show(found.wrong)
+    show_wrong(found.wrong)
     enough = found.asked >= questions
     wrong_runs = [*found.not_run, *found.twice, *found.stuck]
     against = [*found.denied_ran, *found.other_arguments]
@@ -67,17 +56,17 @@ def _lost(folder: Path, questions: int, seed: int) -> Found:
          ", ".join(f"{found.answers[each]:,}" for each in ("approve", "edit", "deny"))),
     ]  # fmt: skip
     return rows, [
-        _none("G1", "questions and answers lost", found.lost, enough),
-        _none("G1", "approved calls that did not run once", wrong_runs, enough),
-        _none("G1", "calls that ran against an answer", against, enough),
-        _none("G1", "audit entries missing or doubled", found.records, enough),
+        none_of("G1", "questions and answers lost", len(found.lost), enough),
+        none_of("G1", "approved calls that did not run once", len(wrong_runs), enough),
+        none_of("G1", "calls that ran against an answer", len(against), enough),
+        none_of("G1", "audit entries missing or doubled", len(found.records), enough),
     ]
 
 
 def _mutated(folder: Path, mutations: int, sample: int, seed: int) -> Found:
     bulk = uvloop.run(starts.run_alone(mutations=mutations, seed=seed))
     real = uvloop.run(changed.run(folder, calls=sample, seed=seed))
-    _show([*bulk.executed, *bulk.refused, *real.executed, *real.wrong])
+    show_wrong([*bulk.executed, *bulk.refused, *real.executed, *real.wrong])
     tried = bulk.mutations + real.calls.total() - real.calls[changed.CONTROL]
     rows = [
         ("G2 mutations by the scripts, kinds", f"{bulk.mutations:,}, {len(bulk.tried)}"),
@@ -87,23 +76,23 @@ def _mutated(folder: Path, mutations: int, sample: int, seed: int) -> Found:
     ]  # fmt: skip
     enough = tried >= mutations and bulk.controls > 0 and real.controls > 0
     return rows, [
-        _none("G2", "mutated calls executed", [*bulk.executed, *real.executed], enough),
-        _none("G2", "approved calls refused", [*bulk.refused, *real.wrong], enough),
+        none_of("G2", "mutated calls executed", len(bulk.executed) + len(real.executed), enough),
+        none_of("G2", "approved calls refused", len(bulk.refused) + len(real.wrong), enough),
     ]
 
 
 def _doubles(folder: Path, questions: int, seed: int) -> Found:
     found = uvloop.run(doubles.run(folder, questions=questions, seed=seed))
-    _show(found.wrong)
+    show_wrong(found.wrong)
     enough = found.questions >= questions
     rows = [
         ("G3 questions, answers", f"{found.questions:,}, {found.replies.total():,}"),
         ("G3 replies", ", ".join(f"{n:,} {code}" for code, n in found.replies.most_common())),
     ]
     return rows, [
-        _none("G3", "questions that took not exactly one answer", found.not_one, enough),
-        _none("G3", "later answers not told who and what", found.untold, enough),
-        _none("G3", "calls that did otherwise", found.other, enough),
+        none_of("G3", "questions that took not exactly one answer", len(found.not_one), enough),
+        none_of("G3", "later answers not told who and what", len(found.untold), enough),
+        none_of("G3", "calls that did otherwise", len(found.other), enough),
     ]
 
 
@@ -111,7 +100,7 @@ def _latency(folder: Path, answers: int, seed: int) -> Found:
     (folder / "strict").mkdir()
     found = uvloop.run(latency.run(folder, answers=answers, seed=seed))
     strict = uvloop.run(latency.run(folder / "strict", answers=answers, seed=seed, strict=True))
-    _show([*found.wrong, *strict.wrong])
+    show_wrong([*found.wrong, *strict.wrong])
     every = [*found.alone_ms, *found.burst_ms]
     p50, p99 = median(found.alone_ms), percentile(every, 99)
     enough = len(every) == 2 * answers
@@ -131,7 +120,7 @@ def _latency(folder: Path, answers: int, seed: int) -> Found:
 
 def _crashes(folder: Path, seconds: float, seed: int) -> Found:
     found = uvloop.run(crashes.run(folder, seconds=seconds, seed=seed))
-    _show(found.wrong)
+    show_wrong(found.wrong)
     rows = [
         ("crashes: " + ", ".join(sorted(found.deeds)),
          ", ".join(str(found.deeds[each]) for each in sorted(found.deeds))),
@@ -143,29 +132,19 @@ def _crashes(folder: Path, seconds: float, seed: int) -> Found:
         ("crashes: outcomes shown as unknown", f"{found.findings.unknown:,}"),
     ]  # fmt: skip
     enough = found.asked > 0 and found.deeds["kill a worker"] > 0
+    stuck = len(found.stuck) + len(found.refused)
     return rows, [
-        Bar("crashes", "calls at_most_once that ran twice", found.twice, "0",
-            enough and found.twice == 0),
-        Bar("crashes", "outcomes not shown", found.hidden, "0", enough and found.hidden == 0),
-        _none("crashes", "calls that ran unapproved", found.unapproved, enough),
-        _none("crashes", "turns stuck, answers not taken", [*found.stuck, *found.refused], enough),
-        _none("crashes", "audit entries missing or doubled", found.records, enough),
-        _none("crashes", "things wrong in all", found.wrong, enough),
+        none_of("crashes", "calls at_most_once that ran twice", found.twice, enough),
+        none_of("crashes", "outcomes not shown", found.hidden, enough),
+        none_of("crashes", "calls that ran unapproved", len(found.unapproved), enough),
+        none_of("crashes", "turns stuck, answers not taken", stuck, enough),
+        none_of("crashes", "audit entries missing or doubled", len(found.records), enough),
+        none_of("crashes", "things wrong in all", len(found.wrong), enough),
     ]  # fmt: skip
-
-
-def _none(name: str, what: str, found: Iterable[str], enough: bool) -> Bar:
-    count = len(list(found))
-    return Bar(name, what, count, "0", enough and count == 0)
 
 
 def _times(found: list[float]) -> str:
     return f"{median(found):.1f} ms, {percentile(found, 99):.1f} ms"
-
-
-def _show(wrong: Iterable[str]) -> None:
-    for line in list(wrong)[:30]:
-        print(f"WRONG: {line}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+from bench.marks import make_mark
 from bursar import Agent, ToolContext, tool
 from bursar.messages import AssistantMessage, ToolCall, Usage, UserMessage
 from bursar.models import ModelEvent, ModelRequest, Price, TextDelta
@@ -23,14 +24,8 @@ _VERSION = os.environ.get("BENCH_TOOL_VERSION", "1")
 
 
 def _take_effect(kind: str, ctx: ToolContext, what: str) -> str:
-    """Append one line, in one system call, so that lines of many processes do not mix."""
-    place = f"{ctx.workspace} {ctx.session} {ctx.turn} {ctx.step} {ctx.call_id}"
-    line = f"{kind} {place} {ctx.idempotency_key} {what} {time.monotonic_ns()}\n"
-    file = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(file, line.encode())
-    finally:
-        os.close(file)
+    place = (ctx.workspace, ctx.session, ctx.turn, ctx.step, ctx.call_id)
+    make_mark(kind, *place, ctx.idempotency_key, what, time.monotonic_ns())
     return f"done {what}"
 
 

@@ -8,7 +8,6 @@ to repeat.
 
 import argparse
 import asyncio
-import random
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -19,7 +18,7 @@ import uvloop
 
 from bench.chaos import flushes, mix, pauses, points, reconnects
 from bench.chaos.site import BrokenSite
-from bench.report import Bar, median, percentile, report
+from bench.report import Bar, median, none_of, percentile, report, seed_of, show_wrong
 from bursar.failpoints import POINTS
 
 __all__ = ["main"]
@@ -38,8 +37,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}", flush=True)
+    seed = seed_of(options.seed)
     with tempfile.TemporaryDirectory(prefix="bursar-chaos-") as folder:
         uvloop.run(_chosen(options, Path(folder), seed))
 
@@ -57,16 +55,11 @@ def _chosen(options: argparse.Namespace, folder: Path, seed: int) -> Coroutine[A
     return _mix(folder, options.minutes, options.workers, seed)
 
 
-def _show(wrong: Sequence[str]) -> None:
-    for line in wrong[:50]:
-        print(f"WRONG: {line}")
-
-
 async def _mix(folder: Path, minutes: float, workers: int, seed: int) -> None:
     async with BrokenSite(folder, workers=workers) as site:
         done = await mix.run(site, seconds=minutes * 60, seed=seed)
     found = done.findings
-    _show(found.wrong)
+    show_wrong(found.wrong)
     rows = [(deed, str(count)) for deed, count in sorted(done.deeds.items())]
     rows += [
         ("turns accepted", str(done.accepted)),
@@ -76,7 +69,7 @@ async def _mix(folder: Path, minutes: float, workers: int, seed: int) -> None:
         ("outcomes shown as unknown", str(found.unknown)),
         ("attempts abandoned", str(found.abandoned)),
     ]
-    report("chaos", seed, rows, [_none("chaos", "things wrong afterwards", len(found.wrong))])
+    report("chaos", seed, rows, [none_of("chaos", "things wrong afterwards", len(found.wrong))])
 
 
 async def _points(
@@ -89,7 +82,7 @@ async def _points(
         runs.append(points.run(at, effect, kills=kills, seed=seed, sessions=sessions, points=only))
     done = await asyncio.gather(*runs)
     wrong = [line for each in done for line in each.findings.wrong]
-    _show(wrong)
+    show_wrong(wrong)
     reached = sum((each.reached for each in done), Counter[str]())
     rows = [(f"{point}: {POINTS[point]}", str(reached[point])) for point in points.OF_TURNS]
     for effect, each in zip(points.CLASSES, done, strict=True):
@@ -99,10 +92,10 @@ async def _points(
         rows.append((f"{effect}: attempts abandoned", str(found.abandoned)))
         rows.append((f"{effect}: quarantined", str(found.turns["quarantined"])))
     bars = [
-        _none("points", "effects of at_most_once repeated", _count(wrong, "twice")),
-        _none("points", "outcomes not shown", _count(wrong, "not shown")),
-        _none("points", "repeated streams not announced", _count(wrong, "unannounced")),
-        _none("points", "things wrong in all", len(wrong)),
+        none_of("points", "effects of at_most_once repeated", _count(wrong, "twice")),
+        none_of("points", "outcomes not shown", _count(wrong, "not shown")),
+        none_of("points", "repeated streams not announced", _count(wrong, "unannounced")),
+        none_of("points", "things wrong in all", len(wrong)),
     ]
     report("chaos", seed, rows, bars)
 
@@ -110,7 +103,7 @@ async def _points(
 async def _pauses(folder: Path, wanted: int, sessions: int, seed: int) -> None:
     done = await pauses.run(folder, pauses=wanted, seed=seed, sessions=sessions)
     wrong = done.findings.wrong
-    _show(wrong)
+    show_wrong(wrong)
     rows = [
         ("pauses beyond the lease", str(done.pauses)),
         ("drives that were fenced", str(done.fenced)),
@@ -119,32 +112,32 @@ async def _pauses(folder: Path, wanted: int, sessions: int, seed: int) -> None:
         ("outcomes shown as unknown", str(done.findings.unknown)),
     ]
     bars = [
-        _none("pauses", "stale writes accepted", _count(wrong, "stale write")),
-        _none("pauses", "effects of at_most_once repeated", _count(wrong, "twice")),
-        _none("pauses", "things wrong in all", len(wrong)),
+        none_of("pauses", "stale writes accepted", _count(wrong, "stale write")),
+        none_of("pauses", "effects of at_most_once repeated", _count(wrong, "twice")),
+        none_of("pauses", "things wrong in all", len(wrong)),
     ]
     report("chaos", seed, rows, bars)
 
 
 async def _reconnects(folder: Path, wanted: int, kills: int, seed: int) -> None:
     done = await reconnects.run(folder, reconnects=wanted, kills=kills, seed=seed)
-    _show(done.wrong)
+    show_wrong(done.wrong)
     rows = [
         ("connects", str(done.connects)),
         ("gateways killed", str(done.kills)),
         ("events compared", str(done.events)),
     ]
     bars = [
-        _none("reconnects", "events lost", done.lost),
-        _none("reconnects", "events doubled", done.doubled),
-        _none("reconnects", "streams that differ from the log", len(done.wrong)),
+        none_of("reconnects", "events lost", done.lost),
+        none_of("reconnects", "events doubled", done.doubled),
+        none_of("reconnects", "streams that differ from the log", len(done.wrong)),
     ]
     report("chaos", seed, rows, bars)
 
 
 async def _flushes(folder: Path, wanted: int, sessions: int, seed: int) -> None:
     done = await flushes.run(folder, flushes=wanted, seed=seed, sessions=sessions)
-    _show(done.findings.wrong)
+    show_wrong(done.findings.wrong)
     usual_s, late_s = median(done.before_s), percentile(done.during_s, 99)
     rows = [
         ("flushes", str(done.flushes)),
@@ -155,13 +148,9 @@ async def _flushes(folder: Path, wanted: int, sessions: int, seed: int) -> None:
     extra_s = round(late_s - usual_s, 2)
     bars = [
         Bar("flushes", "extra delay, p99 s", extra_s, "≤ 10", extra_s <= 10),
-        _none("flushes", "things wrong afterwards", len(done.findings.wrong)),
+        none_of("flushes", "things wrong afterwards", len(done.findings.wrong)),
     ]
     report("chaos", seed, rows, bars)
-
-
-def _none(name: str, what: str, count: int) -> Bar:
-    return Bar(name, what, count, "0", count == 0)
 
 
 def _count(wrong: Sequence[str], word: str) -> int:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+from bench.marks import make_mark
 from bursar import Agent, Policy, ToolContext, tool
 from bursar.errors import ModelError
 from bursar.messages import AssistantMessage, ToolCall, Usage, UserMessage
@@ -23,13 +24,7 @@ __all__ = ["poison", "worker"]
 
 
 def _take_effect(kind: str, ctx: ToolContext) -> str:
-    """Append one line, in one system call, so that lines of many processes do not mix."""
-    line = f"{kind} {ctx.session} {ctx.turn} {ctx.step} {ctx.call_id} {ctx.idempotency_key}\n"
-    file = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(file, line.encode())
-    finally:
-        os.close(file)
+    make_mark(kind, ctx.session, ctx.turn, ctx.step, ctx.call_id, ctx.idempotency_key)
     return f"done {ctx.call_id}"
 
 

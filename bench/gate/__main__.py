@@ -6,20 +6,17 @@ allowances for one call that many want at once.
 """
 
 import argparse
-import random
-import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvloop
 
 from bench.gate import cost, revocation, takers
 from bench.gate.forgeries import try_forgeries
-from bench.report import Bar, median, percentile, report
+from bench.parts import Found, Part, run_parts
+from bench.report import Bar, median, none_of, percentile, seed_of, show_wrong
 
 __all__ = ["main"]
 
-Found = tuple[list[tuple[str, str]], list[Bar]]
 _COST_US, _DELAY_MS = 150, 1000
 
 
@@ -34,22 +31,14 @@ def main() -> None:
     parser.add_argument("--worker-takes", type=int, default=30, help="rounds of takers, by workers")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}", flush=True)
-    parts: dict[str, Callable[[Path], Found]] = {
+    seed = seed_of(options.seed)
+    parts: dict[str, Part] = {
         "G5": lambda _: _cost(options.rounds, options.steps),
         "G6": lambda _: _tokens(options.tokens, seed),
         "G7": lambda folder: _revocation(folder, options.revocations, seed),
         "takers": lambda folder: _takers(folder, options.takes, options.worker_takes, seed),
     }
-    rows, bars = list[tuple[str, str]](), list[Bar]()
-    for name in options.only.split(",") if options.only else parts:
-        print(f"{name} …", flush=True)
-        with tempfile.TemporaryDirectory(prefix=f"bursar-{name}-") as folder:
-            more_rows, more_bars = parts[name](Path(folder))
-        rows += more_rows
-        bars += more_bars
-    report("gate", seed, rows, bars)
+    run_parts("gate", parts, only=options.only, seed=seed)
 
 
 def _cost(rounds: int, steps: int) -> Found:
@@ -72,15 +61,17 @@ def _cost(rounds: int, steps: int) -> Found:
 
 def _tokens(count: int, seed: int) -> Found:
     refused = try_forgeries(count, seed=seed)
-    _show(refused.accepted)
+    show_wrong(refused.accepted)
     rows = [(f"G6 refused as {code}", f"{n:,}") for code, n in refused.codes.most_common()]
     enough = refused.codes.total() + len(refused.accepted) >= count
-    return rows, [_none("G6", f"forged tokens accepted, of {count:,}", refused.accepted, enough)]
+    return rows, [
+        none_of("G6", f"forged tokens accepted, of {count:,}", len(refused.accepted), enough)
+    ]
 
 
 def _revocation(folder: Path, rounds: int, seed: int) -> Found:
     found = uvloop.run(revocation.run(folder, rounds=rounds, seed=seed))
-    _show(found.wrong)
+    show_wrong(found.wrong)
     rows = [
         (f"G7 {kind}: revoked → last call, longest of {len(delays)}", f"{max(delays):.0f} ms")
         for kind, delays in found.delays_ms.items()
@@ -90,14 +81,14 @@ def _revocation(folder: Path, rounds: int, seed: int) -> Found:
     return rows, [
         Bar("G7", "revoked → last call, longest ms", round(longest), f"≤ {_DELAY_MS}",
             longest <= _DELAY_MS),
-        _none("G7", "turns stuck", found.wrong, found.calls > 0),
+        none_of("G7", "turns stuck", len(found.wrong), found.calls > 0),
     ]  # fmt: skip
 
 
 def _takers(folder: Path, rounds: int, worker_rounds: int, seed: int) -> Found:
     scripts = uvloop.run(takers.by_scripts(rounds=rounds, seed=seed))
     workers = uvloop.run(takers.by_workers(folder, rounds=worker_rounds, seed=seed))
-    _show([*scripts.wrong, *workers.wrong])
+    show_wrong([*scripts.wrong, *workers.wrong])
     rows = [
         ("takers: rounds by the scripts, by eight workers", f"{scripts.rounds}, {workers.rounds}"),
         ("takers: those that were first, by order of asking",
@@ -105,19 +96,19 @@ def _takers(folder: Path, rounds: int, worker_rounds: int, seed: int) -> Found:
     ]  # fmt: skip
     enough = (scripts.rounds, workers.rounds) == (rounds, worker_rounds)
     return rows, [
-        _none("takers", "rounds by scripts with another number of uses", scripts.wrong, enough),
-        _none("takers", "rounds by workers with another number of uses", workers.wrong, enough),
+        none_of(
+            "takers",
+            "rounds by scripts with another number of uses",
+            len(scripts.wrong),
+            enough,
+        ),
+        none_of(
+            "takers",
+            "rounds by workers with another number of uses",
+            len(workers.wrong),
+            enough,
+        ),
     ]
-
-
-def _none(name: str, what: str, found: Iterable[str], enough: bool) -> Bar:
-    count = len(list(found))
-    return Bar(name, what, count, "0", enough and count == 0)
-
-
-def _show(wrong: Iterable[str]) -> None:
-    for line in list(wrong)[:30]:
-        print(f"WRONG: {line}")
 
 
 if __name__ == "__main__":

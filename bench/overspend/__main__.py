@@ -7,14 +7,13 @@ sent one to three times. The seed is printed; give it again to repeat.
 """
 
 import argparse
-import random
 import tempfile
 from pathlib import Path
 
 import uvloop
 
 from bench.overspend.run import Outcome, run
-from bench.report import Bar, report
+from bench.report import Bar, none_of, report, seed_of, show_wrong
 
 __all__ = ["main"]
 
@@ -29,8 +28,7 @@ def main() -> None:
     parser.add_argument("--planted", action="store_true", help="with a bug, to see it found")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}", flush=True)
+    seed = seed_of(options.seed)
     lossy = options.lost_replies > 0
     kills = options.kills if options.kills >= 0 else (20 if lossy else 200)
     with tempfile.TemporaryDirectory(prefix="bursar-overspend-") as folder:
@@ -49,8 +47,7 @@ def main() -> None:
 
 def _show(outcome: Outcome, seed: int, *, lossy: bool) -> None:
     found = outcome.findings
-    for line in found.wrong[:50]:
-        print(f"WRONG: {line}")
+    show_wrong(found.wrong)
     rows = [
         ("debits", f"{found.debits:,} in {outcome.took_s:.0f} s"),
         ("debits/s", f"{found.debits / outcome.took_s:,.0f}"),
@@ -70,12 +67,12 @@ def _show(outcome: Outcome, seed: int, *, lossy: bool) -> None:
         ]
     overspent = len(found.overspent) + outcome.oversteps
     bars = [
-        _none("P1", "accounts overspent, at the end or seen so meanwhile", overspent),
-        _none("P1", "acknowledged debits lost", len(found.lost)),
-        _none("P2", "debits doubled", len(found.doubled)),
-        _none("P1", "holds left after their time", len(found.left)),
-        _none("P1", "sums of ledger, accounts and turns that differ", len(found.unequal)),
-        _none("P2", f"of {found.probes:,} ids used again, no conflict", found.conflicts_missed),
+        none_of("P1", "accounts overspent, at the end or seen so meanwhile", overspent),
+        none_of("P1", "acknowledged debits lost", len(found.lost)),
+        none_of("P2", "debits doubled", len(found.doubled)),
+        none_of("P1", "holds left after their time", len(found.left)),
+        none_of("P1", "sums of ledger, accounts and turns that differ", len(found.unequal)),
+        none_of("P2", f"of {found.probes:,} ids used again, no conflict", found.conflicts_missed),
     ]
     if lossy:
         share = outcome.tally.unanswered / max(1, outcome.tally.tries)
@@ -83,10 +80,6 @@ def _show(outcome: Outcome, seed: int, *, lossy: bool) -> None:
             Bar("P2", "share of calls without an answer", round(share, 2), "≥ 0.3", share >= 0.3)
         )
     report("overspend", seed, rows, bars)
-
-
-def _none(name: str, what: str, count: int) -> Bar:
-    return Bar(name, what, count, "0", count == 0)
 
 
 if __name__ == "__main__":
