@@ -147,7 +147,7 @@ class Gatekeeper:
         raise AssertionError("the last look returns")
 
     def _given_up(self, way: WantedCall, request: GateRequest, why: str) -> Outcome:
-        record = self._record(way, request, Verdict("deny", "gate", "system", why), "deny")
+        record = self._record(way, request, Verdict("deny", "gate", "system", why))
         return Outcome(f"`{way.tool.name}` was not run: {why}.", is_error=True, record=record.body)
 
     async def _done(
@@ -264,7 +264,7 @@ class Gatekeeper:
     async def _refused(self, way: WantedCall, request: GateRequest, verdict: Verdict) -> Outcome:
         if way.question is not None and way.question.is_open:
             await self._questions.close(way.question, "void", verdict.reason[:MAX_NAME])
-        record = self._record(way, request, verdict, "deny")
+        record = self._record(way, request, verdict)
         return Outcome(refusal(request, verdict), is_error=True, record=record.body)
 
     async def _ask(
@@ -319,7 +319,7 @@ class Gatekeeper:
         permit = Permit(
             version=request.granted.version,
             use=verdict.use,
-            audit=self._record(way, request, verdict, "allow").body,
+            audit=self._record(way, request, verdict).body,
             hold=self._hold(way),
             once=way.tool.effect == "at_most_once",
         )
@@ -377,14 +377,12 @@ class Gatekeeper:
             reason=f"budget {error.details['kind']}",
         ).body
 
-    def _record(
-        self, way: WantedCall, request: GateRequest, verdict: Verdict, decision: str
-    ) -> Record:
+    def _record(self, way: WantedCall, request: GateRequest, verdict: Verdict) -> Record:
         return Record(
             workspace=request.workspace,
             actor=f"agent:{request.agent}",
             action=request.action[:1024],
-            decision="allow" if decision == "allow" else "deny",
+            decision=verdict.decision,
             proof=verdict.proof,
             proof_id=verdict.proof_id,
             session=request.session,

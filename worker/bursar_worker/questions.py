@@ -136,7 +136,7 @@ class Questions:
             "repeat_key": self._repeat_key(tool, arguments),
         }
         told = span.event("approval.requested", **told_of(fields)).body
-        record = self._record(fields, "ask", verdict)
+        record = self._record(fields, verdict)
         timeout_s = scope.kit.settings.approval_timeout_s
         return await scope.writer.write(
             lambda: tools.ask(
@@ -200,7 +200,7 @@ class Questions:
     def _repeat_key(self, tool: Tool[..., object], arguments: Canonical) -> str:
         return f"{self._span.session} {tool.server}/{tool.name} {arguments.sha256}"
 
-    def _record(self, fields: dict[str, Any], decision: str, verdict: Verdict) -> Record:
+    def _record(self, fields: dict[str, Any], verdict: Verdict) -> Record:
         return Record(
             workspace=str(fields["workspace"]),
             actor=f"agent:{fields['agent']}",
@@ -212,7 +212,7 @@ class Questions:
             arguments_sha256=str(fields["arguments_sha256"]),
             cost_microusd=int(str(fields["cost_microusd"])),
             reason=verdict.reason[:MAX_NAME],
-            outcome=decision,
+            outcome="ask",
         )
 
 

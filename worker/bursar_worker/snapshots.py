@@ -55,7 +55,6 @@ class SnapshotReader:
         # The version first: what is newer than it only makes the start of a call look again.
         version = call("HGET", workspace.hash, "gate_version")
         now = redis_ms(self._store)
-        generation = call("HGET", GlobalKeys.install, "generation")
         keys = (
             workspace.policies,
             workspace.allowances,
@@ -64,12 +63,13 @@ class SnapshotReader:
             workspace.used,
             workspace.revoked,
         )
+        generation = call("HGET", GlobalKeys.install, "generation")
         read = [call("HGETALL", key) for key in keys]
-        replies = await asyncio.gather(version, now, *read)
+        replies = await asyncio.gather(version, now, generation, *read)
         await self._keys.refresh()
         # Of a store that lost data: what was approved before has to be approved again, once.
-        self._store.generation = int(text(await generation) or self._store.generation)
-        policies, of_workspace, of_tree, capabilities, used, revoked = replies[2:]
+        self._store.generation = int(text(replies[2]) or self._store.generation)
+        policies, of_workspace, of_tree, capabilities, used, revoked = replies[3:]
         allowances = decode_allowances(of_workspace, of_tree)
         return Snapshot(
             version=text(replies[0]) or "0",

@@ -164,14 +164,11 @@ class Toolbox:
     async def _looked_at(self, call: ToolCall, admitted: Admitted, outcome: Outcome) -> Outcome:
         """The outcome as the agent's hooks want the model to read it."""
         hooks, span = self._scope.hooks, self._span
-        context = hook_context(self._scope, span.turn, span.step)
-        hooked = (context, call.id, admitted.tool, admitted.arguments_json, outcome.output)
-        if outcome.is_error and hooks.has("tool_error"):
-            told = await hooks.tool_error(*hooked)
-        elif not outcome.is_error and hooks.has("post_tool"):
-            told = await hooks.post_tool(*hooked)
-        else:
+        if not hooks.has("tool_error" if outcome.is_error else "post_tool"):
             return outcome
+        ask = hooks.tool_error if outcome.is_error else hooks.post_tool
+        context = hook_context(self._scope, span.turn, span.step)
+        told = await ask(context, call.id, admitted.tool, admitted.arguments_json, outcome.output)
         shown = render_output(told.output, self._settings.tool_output_max)
         return replace(outcome, output=shown, is_error=told.is_error)
 

@@ -85,10 +85,7 @@ async def build(
     now = await redis_ms(store)
     root = ""
     if wish.scope != "workspace":
-        sid = check_id(wish.session, "session")
-        root = text(await store.redis.call("HGET", workspace.session(sid).hash, "root"))
-        if not root:
-            raise NotFound("no such session in this workspace", code="session_not_found")
+        root = await _root_of(store, workspace, wish.session)
     elif wish.session:
         raise InvalidInput("expected none, as the scope is the workspace", field="session")
     if wish.expires_in_s is not None and not 1 <= wish.expires_in_s <= 10 * 366 * 86_400:
