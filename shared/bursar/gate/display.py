@@ -8,14 +8,10 @@ transport shows what this module returns.
 
 import hashlib
 import unicodedata
-from typing import Any
 
-import msgspec
-
-__all__ = ["MAX_NAME", "MAX_RESOURCE", "readable", "shown_arguments"]
+__all__ = ["MAX_NAME", "MAX_RESOURCE", "readable"]
 
 MAX_NAME, MAX_RESOURCE = 256, 1024
-_MAX_VALUE = 4000
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cs", "Cn"})
 _IGNORABLE = frozenset(
     {
@@ -38,17 +34,6 @@ def readable(text: str, limit: int = MAX_RESOURCE, *, lines: bool = False) -> st
     """
     kept = "\n\t" if lines else ""
     return _folded("".join(c if c in kept else _shown(c) for c in _head(text, limit)), text, limit)
-
-
-def shown_arguments(arguments_json: str) -> list[tuple[str, str]]:
-    """Return the arguments of a call by name, each on one line as JSON with nothing hidden."""
-    arguments: Any = msgspec.json.decode(arguments_json.encode())
-    if not isinstance(arguments, dict):
-        return [("arguments", readable(arguments_json, _MAX_VALUE))]
-    return [
-        (readable(str(name), MAX_NAME), readable(msgspec.json.encode(value).decode(), _MAX_VALUE))
-        for name, value in arguments.items()
-    ]
 
 
 def _shown(char: str) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from bursar.gate.display import readable, shown_arguments
+from bursar.gate.display import readable
 
 HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Co", "Cs", "Cn"}
 IGNORABLE = [0x034F, 0x115F, 0x1160, 0x17B4, 0x180B, 0x180F, 0x3164, 0xFE0F, 0xFFA0, 0xE0100]
@@ -53,13 +53,3 @@ def test_long_text_is_folded_in_the_middle_with_its_length_and_hash() -> None:
     assert "5008 characters, sha256 " in shown
     assert len(shown) < 200
     assert readable(text[:-1] + "D", 100) != shown
-
-
-def test_arguments_are_shown_by_name_as_json() -> None:
-    shown = shown_arguments('{"path": "a\\u202eb", "n": [1, true, "1"], "\\u200bpath": "x"}')
-    assert shown == [
-        ("path", '"a\\u202eb"'),
-        ("n", '[1,true,"1"]'),
-        ("\\u200bpath", '"x"'),
-    ]
-    assert shown_arguments("[1]") == [("arguments", "[1]")]
