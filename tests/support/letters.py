@@ -29,6 +29,6 @@ class Post:
         self.tool = send
 
 
-def writer(post: Post, *answers: Any, **options: Any) -> Agent:
+def writer(post: Post, *answers: Any, name: str = "writer", **options: Any) -> Agent:
     model = ScriptedModel(list(answers) or [TO_BOB, "done"])
-    return Agent(name="writer", model=model, tools=[post.tool], **options)
+    return Agent(name=name, model=model, tools=[post.tool], **options)

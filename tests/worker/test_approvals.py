@@ -1,51 +1,28 @@
 """Calls that people are asked about: they wait without a worker, and run once when approved."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from bursar.agents import Agent
-from bursar.context import ToolContext
 from bursar.errors import Conflict
 from bursar.gate import approvals, granting
 from bursar.gate.granting import NewAllowance
 from bursar.gate.policy import Policy
 from bursar.gate.requests import Use
-from bursar.messages import ToolCall, ToolMessage
+from bursar.messages import ToolMessage
 from bursar.store.store import Store
 from bursar.testing import ScriptedModel
-from bursar.tools import tool
 from support.dead_worker import DeadWorker
+from support.letters import TO_BOB, TO_EVE, Post
+from support.letters import writer as agent
 from support.workers import WORKSPACE, Site, site, wait_until, working
-
-CALL = ToolCall("c1", "send", '{"to": "bob", "text": "hi"}')
 
 
 @pytest.fixture
 async def place(store: Store) -> AsyncIterator[Site]:
     async with site(store) as made:
         yield made
-
-
-class Post:
-    """A tool that has an effect, and what it was called with."""
-
-    def __init__(self, **options: Any) -> None:
-        self.sent: list[dict[str, str]] = []
-
-        @tool(**options)
-        async def send(ctx: ToolContext, to: str, text: str) -> str:
-            """Send a letter."""
-            self.sent.append({"to": to, "text": text})
-            return f"sent to {to}"
-
-        self.tool = send
-
-
-def agent(post: Post, *answers: Any, name: str = "writer", **options: Any) -> Agent:
-    model = ScriptedModel(list(answers) or [CALL, "done"])
-    return Agent(name=name, model=model, tools=[post.tool], **options)
 
 
 def last_result(writer: Agent) -> str:
@@ -134,7 +111,7 @@ async def test_edited_arguments_are_what_runs(place: Site) -> None:
 @pytest.mark.parametrize("scope", ["session", "tree", "workspace"])
 async def test_a_scope_allows_the_next_calls(place: Site, scope: str) -> None:
     post = Post()
-    writer = agent(post, CALL, "one", CALL, "two", CALL, "three")
+    writer = agent(post, TO_BOB, "one", TO_BOB, "two", TO_BOB, "three")
     async with working(place.store, writer):
         session = await place.session("writer")
         first = await place.put(session)
@@ -155,8 +132,7 @@ async def test_a_scope_allows_the_next_calls(place: Site, scope: str) -> None:
 
 async def test_several_calls_of_a_step_wait_each_for_its_own_answer(place: Site) -> None:
     post = Post()
-    two = [CALL, ToolCall("c2", "send", '{"to": "eve", "text": "hi"}')]
-    async with working(place.store, agent(post, two, "done")):
+    async with working(place.store, agent(post, [TO_BOB, TO_EVE], "done")):
         tid = await place.put(await place.session("writer"))
         one, other = await place.asked(2)
         await place.answer(one)
@@ -173,7 +149,7 @@ async def test_several_calls_of_a_step_wait_each_for_its_own_answer(place: Site)
 
 async def test_a_grant_settles_the_other_questions_that_it_covers(place: Site) -> None:
     post = Post()
-    writer = agent(post, CALL, CALL, "done", "done")
+    writer = agent(post, TO_BOB, TO_BOB, "done", "done")
     async with working(place.store, writer):
         tids = [await place.put(await place.session("writer")) for _ in range(2)]
         one, other = await place.asked(2)
@@ -225,7 +201,7 @@ async def test_a_blocked_question_is_deferred_and_stays_answerable(place: Site) 
 
 async def test_a_queued_call_runs_when_somebody_approves_it_later(place: Site) -> None:
     post = Post(unanswered="queue")
-    writer = agent(post, CALL, "went on", CALL, "again", "got it")
+    writer = agent(post, TO_BOB, "went on", TO_BOB, "again", "got it")
     async with working(place.store, writer, approval_timeout_s=0.2):
         session = await place.session("writer")
         first = await place.ended(await place.put(session))
@@ -279,7 +255,7 @@ async def test_an_approved_call_uses_up_nothing_of_what_its_answer_granted(place
 
 async def test_a_childs_question_is_seen_and_answered_over_its_whole_tree(place: Site) -> None:
     post = Post()
-    writer = agent(post, CALL, "one", CALL, "two", CALL, "three")
+    writer = agent(post, TO_BOB, "one", TO_BOB, "two", TO_BOB, "three")
     async with working(place.store, writer):
         root = await place.session("writer")
         child, sibling = [await place.session("writer", parent=root.id) for _ in range(2)]
@@ -336,8 +312,7 @@ async def test_a_deferred_question_ends_with_its_session(place: Site) -> None:
 
 async def test_a_one_use_allowance_serves_one_call(place: Site) -> None:
     post = Post()
-    two = [CALL, ToolCall("c2", "send", '{"to": "eve", "text": "hi"}')]
-    async with working(place.store, agent(post, two, "done")):
+    async with working(place.store, agent(post, [TO_BOB, TO_EVE], "done")):
         workspace = place.store.workspace(WORKSPACE)
         wish = NewAllowance(pattern="send", max_uses=1)
         await granting.allow(place.store, workspace, wish, by="key:ann")
@@ -359,8 +334,8 @@ async def test_an_idempotent_call_that_is_repeated_after_a_crash_uses_nothing_up
         made = await granting.allow(place.store, workspace, wish, by="key:ann")
         session = await place.session("worker")
     dead = await DeadWorker.take(place, session, await place.put(session))
-    await dead.ask_for(CALL)
-    await dead.send(CALL, Use("allowance", made.id, (made.id, "", "")))
+    await dead.ask_for(TO_BOB)
+    await dead.send(TO_BOB, Use("allowance", made.id, (made.id, "", "")))
     async with working(place.store, agent(post, "done", name="worker")):
         turn = await place.ended(dead.turn)
     assert turn.state == "succeeded"
