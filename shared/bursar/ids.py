@@ -10,10 +10,11 @@ import time
 
 from bursar.errors import InvalidInput
 
-__all__ = ["check_id", "check_user", "check_workspace", "new_id", "new_secret"]
+__all__ = ["check_id", "check_session", "check_user", "check_workspace", "new_id", "new_secret"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(~[A-Za-z0-9][A-Za-z0-9_-]{0,63})?")
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 
@@ -40,6 +41,17 @@ def check_id(value: str, field: str) -> str:
     """Return ``value`` or raise `InvalidInput` naming ``field``. Ids are never repaired."""
     return _check(
         _ID, value, field, "1-64 letters, digits, '_' or '-', starting with a letter or digit"
+    )
+
+
+def check_session(value: str, field: str = "session") -> str:
+    """The same for sessions, whose id below a root is ``<root>~<name>``."""
+    return _check(
+        _SESSION,
+        value,
+        field,
+        "1-64 letters, digits, '_' or '-', starting with a letter or digit; for a session below "
+        "another one, that of its root, '~' and its own",
     )
 
 

@@ -1,10 +1,11 @@
 """The way into a session: inputs, cancels and its end are recorded, then somebody is woken."""
 
+import asyncio
 import logging
 
 import msgspec
 
-from bursar import turns
+from bursar import trees, turns
 from bursar.audit.entries import SYSTEM
 from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.failpoints import failpoint
@@ -17,7 +18,7 @@ from bursar.sessions import locate, read_facts
 from bursar.store.codec import encode_message, text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts import inputs, sessions
-from bursar.store.scripts.inputs import IF_BUSY, Accepted, Busy, Cancelled, Facts
+from bursar.store.scripts.inputs import IF_BUSY, Accepted, Busy, Facts
 from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.store import Store
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 _MAX_FACTS = 10_000
 _MAX_TRIES = 20  # of an input whose session keeps changing while it is put
 _MAX_REASON = 200
+_AT_ONCE = 100
+_ABOVE = "what it was for was cancelled"
+_OVER = "its time is over"
 BY_REQUEST = "on request"
 """Why a turn was cancelled, when nobody says more."""
 
@@ -116,15 +120,50 @@ class Inputs:
         check_reason(reason)
         turn = await turns.get(self._store, workspace, tid)
         session = locate(self._store, workspace, turn.session)
-        await self._cancel(session, tid, reason, actor)
+        await self._cancel(session, tid, reason, actor=actor)
+        await self.cancel_below(session, _ABOVE)
         return await turns.get(self._store, workspace, tid)
 
+    async def time_out(self, session: SessionKeys, tid: str) -> None:
+        """Cancel a sub-agent's turn whose time is over; one that got more time meanwhile goes on."""
+        await self._cancel(session, tid, _OVER, code="timed_out", if_timed_out=True)
+        await self.cancel_below(session, _ABOVE)
+
+    async def cancel_below(self, session: SessionKeys, reason: str) -> int:
+        """Cancel what was spawned below a session, and return how much of it had not ended.
+
+        What was opened there by hand, or detached on purpose, goes on.
+        """
+        below = await trees.spawned_below(self._store, session)
+        for start in range(0, len(below), _AT_ONCE):
+            part = below[start : start + _AT_ONCE]
+            await asyncio.gather(*(self.cancel_session(each, reason) for each in part))
+        return len(below)
+
     async def _cancel(
-        self, session: SessionKeys, tid: str, reason: str, actor: str = SYSTEM
+        self,
+        session: SessionKeys,
+        tid: str,
+        reason: str,
+        *,
+        code: str = "cancelled",
+        if_timed_out: bool = False,
+        actor: str = SYSTEM,
     ) -> None:
-        cancelled = await inputs.cancel_turn(self._store, session, tid, reason, actor=actor)
-        if cancelled.status == "asked":
-            await self._wake(session, cancelled.agent, cancelled.priority, cancelled)
+        cancelled = await inputs.cancel_turn(
+            self._store,
+            session,
+            tid,
+            reason,
+            code=code,
+            above=await trees.above(self._store, session),
+            if_timed_out=if_timed_out,
+            actor=actor,
+        )
+        if cancelled.told is not None:
+            await self._bells.tell(
+                cancelled.told.ring, cancelled.told.outcome, cancelled.told.worker
+            )
 
     async def cancel_session(self, session: SessionKeys, reason: str) -> None:
         """Cancel all that a session has to do: what waits first, so that none of it starts."""
@@ -148,10 +187,13 @@ class Inputs:
 
         """
         session = locate(self._store, workspace, sid)
+        for child in await trees.opened_below(self._store, session):
+            await self.end(workspace, child.id, force=force, actor=actor)
         outcome = await sessions.end_session(self._store, session, actor=actor)
         if not force or outcome != "ending":
             return outcome
         await self.cancel_session(session, "the session was ended")
+        await self.cancel_below(session, _ABOVE)
         state = await self._store.redis.call("HGET", session.hash, "state")
         return "ended" if text(state) == "ended" else "ending"
 
@@ -173,7 +215,7 @@ class Inputs:
         session: SessionKeys,
         agent: str,
         priority: str,
-        at: Accepted | Cancelled,
+        at: Accepted,
         turn: str = "",
     ) -> None:
         ring = Ring(session, agent, priority, at.epoch, at.inbox_seq, turn)

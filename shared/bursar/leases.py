@@ -1,11 +1,15 @@
 """The lease: one worker's right to drive one session, and what it was given to go on with."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
+
+if TYPE_CHECKING:
+    from bursar.store.scripts.above import Told
 
 __all__ = ["ClaimRefused", "Claimed", "InboxItem", "Lease"]
 
@@ -23,13 +27,21 @@ class Lease:
     owner: str
     append_no: int = 0
     next_blocked: list[str] = field(default_factory=list)
-    """Sessions that a freed slot lets run; the drive rings for them."""
+    """Sessions that a freed place lets run, as ``<cap> <ref>``; the drive rings for them."""
     freed: set[str] = field(default_factory=set)
     """Accounts where money came free that turns wait for; the drive wakes them."""
 
+    told: "list[Told]" = field(default_factory=list)
+    """Sessions above that wait for the end of a turn that was driven; the drive tells them."""
+
+    def note_blocked(self, refs: str) -> None:
+        """Sessions may take the places under caps that a script has freed."""
+        self.next_blocked.extend(filter(None, refs.split(",")))
+
 
 class InboxItem(msgspec.Struct, frozen=True):
-    """One thing to react to: ``input``, ``inject``, ``cancel``, ``timer`` or ``budget``.
+    """One thing to react to: an ``input`` or ``inject``, a ``cancel``, or news for a turn that waits
+    (``timer``, ``budget``, ``approval``, ``join``).
 
     Each is about a turn, the target.
     """

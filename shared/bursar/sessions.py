@@ -8,10 +8,10 @@ from bursar.audit.entries import SYSTEM
 from bursar.budgets.accounts import check_limit, check_tokens, check_warn_percent
 from bursar.errors import InvalidInput, NotFound
 from bursar.gate.clearing import clear_up
-from bursar.ids import check_id, check_user, check_workspace, new_id
+from bursar.ids import check_id, check_session, check_user, check_workspace, new_id
 from bursar.registry import Registry, redis_ms
 from bursar.store.codec import decode_json, encode_json, text
-from bursar.store.keys import PRIORITIES, SessionKeys
+from bursar.store.keys import PRIORITIES, SessionKeys, root_of
 from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts import sessions as scripts
 from bursar.store.scripts.inputs import Facts
@@ -101,7 +101,7 @@ class SessionView(msgspec.Struct, frozen=True):
 
 def locate(store: Store, workspace: str, sid: str) -> SessionKeys:
     """Keys of a session whose ids come from outside; malformed ones are refused by name."""
-    return store.workspace(check_workspace(workspace)).session(check_id(sid, "session"))
+    return store.workspace(check_workspace(workspace)).session(check_session(sid))
 
 
 async def create(
@@ -123,10 +123,12 @@ async def create(
     entry = await registry.require(spec.agent)
     parent: dict[str, str] = {}
     if spec.parent:
-        above = locate(store, workspace, check_id(spec.parent, "parent"))
+        above = locate(store, workspace, check_session(spec.parent, "parent"))
         parent = await _inherited(store, above)
     new = _new_session(store, workspace, spec, entry.model, parent)
     sid = check_id(spec.id, "id") if spec.id else new_id("ses")
+    if spec.parent:
+        sid = f"{root_of(spec.parent)}~{sid}"
     session = locate(store, workspace, sid)
     opened = await scripts.open_session(store, session, new, idempotency, actor=actor)
     return await get(store, workspace, opened)

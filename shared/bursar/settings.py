@@ -66,6 +66,17 @@ class Settings(BaseSettings):
     warn_percent: Annotated[int, Field(ge=0, le=100)] = 80
     max_depth: Annotated[int, Field(ge=1, le=8)] = 3
     """Levels of a session tree: 1 is root sessions only."""
+    max_tree_live: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Sessions below a root that have not ended; what would be more is refused as a whole."""
+    max_tree_running: Annotated[int, Field(ge=1)] = 16
+    """Of those, so many are driven at once; the others wait for a place, in order."""
+    max_children_a_step: Annotated[int, Field(ge=1)] = 32
+    """Tasks that a model may give in one step."""
+    child_timeout_s: Seconds = 300.0
+    """How long a sub-agent works on its task, unless the spawn says so; waiting does not count."""
+    child_timeout_max_s: Seconds = 3000.0
+    child_wait_s: Seconds = 86400.0
+    """After this, a sub-agent ends in any case, also if it waited all the time."""
 
     max_input_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_inbox: Annotated[int, Field(ge=1, le=10_000)] = 256

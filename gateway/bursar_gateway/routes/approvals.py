@@ -11,7 +11,7 @@ from bursar import workspaces
 from bursar.gate import approvals
 from bursar.gate.answers import Decision
 from bursar.gate.approvals import ApprovalView
-from bursar.ids import check_id
+from bursar.ids import check_id, check_session
 from bursar.sessions import read_facts
 from bursar_gateway.auth import require_approver
 from bursar_gateway.gateway import Gateway
@@ -52,7 +52,7 @@ async def session_approvals(
 ) -> list[ApprovalView]:
     """Open questions of a session and of all below it."""
     workspace = gateway.store.workspace(ws)
-    session = workspace.session(check_id(sid, "session"))
+    session = workspace.session(check_session(sid))
     await read_facts(gateway.store, session)
     found = await approvals.list_open(gateway.store, workspace)
     return [view for view in found if sid in {view.session, view.root, *view.chain}]

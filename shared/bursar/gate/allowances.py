@@ -23,7 +23,7 @@ from bursar.gate.grants import (
     pattern_of,
 )
 from bursar.gate.patterns import Action, Pattern
-from bursar.ids import check_id
+from bursar.ids import check_id, check_session
 from bursar.store.codec import decode_json, text
 
 __all__ = [
@@ -179,7 +179,7 @@ def check_allowance(allowance: Allowance, *, now_ms: int) -> Allowance:
     except InvalidInput as error:
         raise InvalidInput(error.message, field="pattern") from None
     if allowance.scope == "session":
-        check_id(allowance.session, "session")
+        check_session(allowance.session)
     elif allowance.session:
         raise InvalidInput("expected none, as the scope is no session", field="session")
     if allowance.scope != "workspace":

@@ -16,7 +16,7 @@ from bursar.gate.allowances import (
     view_of,
 )
 from bursar.gate.grants import PathGrant
-from bursar.ids import check_id, new_id
+from bursar.ids import check_id, check_session, new_id
 from bursar.registry import redis_ms
 from bursar.store.codec import text
 from bursar.store.keys import WorkspaceKeys
@@ -289,7 +289,7 @@ async def _read(
 
 
 async def _root_of(store: Store, workspace: WorkspaceKeys, session: str) -> str:
-    sid = check_id(session, "session")
+    sid = check_session(session)
     root = text(await store.redis.call("HGET", workspace.session(sid).hash, "root"))
     if not root:
         raise NotFound("no such session in this workspace", code="session_not_found")

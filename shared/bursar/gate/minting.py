@@ -12,7 +12,7 @@ from bursar.gate.grants import check_paths
 from bursar.gate.narrowing import CapabilityScope, check_narrower, subject_of
 from bursar.gate.terms import MAX_NOTE, DerivedCapability, NewCapability, check_terms, completed
 from bursar.gate.tokens import MAX_TOKEN_CHARS, Claims, sign
-from bursar.ids import check_id, new_id
+from bursar.ids import check_session, new_id
 from bursar.registry import redis_ms
 from bursar.signing import PublicKeys, SigningKeys
 from bursar.store.codec import text
@@ -196,7 +196,7 @@ async def _subject(
         if session:
             raise InvalidInput("expected none, as the scope is the workspace", field="session")
         return subject_of(scope, "", "")
-    key = workspace.session(check_id(session, "session")).hash
+    key = workspace.session(check_session(session)).hash
     root, state = await store.redis.call("HMGET", key, "root", "state")
     if root is None:
         raise_for(["gone"])

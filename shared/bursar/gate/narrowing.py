@@ -7,7 +7,7 @@ from bursar.gate.grants import Outside, PathGrant, check_paths
 from bursar.gate.inclusion import includes
 from bursar.gate.patterns import Pattern
 from bursar.gate.tokens import Claims
-from bursar.ids import check_id, check_workspace
+from bursar.ids import check_id, check_session, check_workspace
 
 __all__ = [
     "MAX_DEPTH",
@@ -109,7 +109,7 @@ def bound_to(subject: str) -> tuple[CapabilityScope, str, str]:
         return "tree", check_id(rest, "sub"), ""
     if kind == "session":
         root, _, session = rest.partition("/")
-        return "session", check_id(root, "sub"), check_id(session, "sub")
+        return "session", check_id(root, "sub"), check_session(session, "sub")
     raise InvalidInput("expected workspace, tree:… or session:…/…", field="sub")
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "WorkspaceKeys",
     "barrier_beside",
     "parse_ref",
+    "root_of",
     "shard_of",
 ]
 
@@ -34,6 +35,11 @@ def parse_ref(ref: str) -> tuple[str, str]:
     """Split a session reference ``workspace/session`` as it stands in shard-wide indexes."""
     workspace, _, sid = ref.partition("/")
     return workspace, sid
+
+
+def root_of(sid: str) -> str:
+    """The root of a session's tree, by its id: ``<root>~<name>`` below it, the id itself else."""
+    return sid.partition("~")[0]
 
 
 def barrier_beside(key: bytes) -> bytes:
@@ -105,6 +111,9 @@ class ShardKeys:
 
     def blocked_cap(self, workspace: str) -> str:
         return f"{self.prefix}:blocked:cap:{workspace}"
+
+    def blocked_tree(self, root_ref: str) -> str:
+        return f"{self.prefix}:blocked:tree:{root_ref}"
 
 
 class WorkspaceKeys:
@@ -211,7 +220,11 @@ class WebhookKeys:
 
 
 class SessionKeys:
-    """Keys of one session. The channel of its events has the same name as the stream."""
+    """Keys of one session. The channel of its events has the same name as the stream.
+
+    The id of a session below another one begins with its root's, so that whoever knows a session
+    knows the keys of its tree.
+    """
 
     kind = "session"
 
@@ -229,24 +242,39 @@ class SessionKeys:
         """Of a root session: what people allowed in its tree, and in single sessions of it."""
         self.approvals = f"{self.hash}:approvals"
         """Ids of the session's open questions."""
+        self.joins = f"{self.hash}:joins"
+        """What its turn waits for: children by their places, and how they ended."""
         self.account = workspace.account(f"s:{sid}")
+        self.root = root_of(sid)
+        self.tree = f"{workspace.prefix}:s:{self.root}"
+        """The root's hash, which counts for the whole tree."""
+        self.tree_log = f"{self.tree}:tree"
+        self.live = f"{self.tree}:live"
+        """Ids of the sessions below the root that have not ended."""
+        self.members = f"{self.tree}:members"
+        """Ids of all sessions below the root, by the time they were made."""
+        self.tree_blocked = workspace.shard.blocked_tree(f"{workspace.id}/{self.root}")
 
     @property
     def stateful(self) -> tuple[str, ...]:
-        """The first nine KEYS of every script that changes the session's state."""
+        """The first thirteen KEYS of every script that changes the session's state."""
         ws = self.workspace
         return (
-            self.hash,
-            self.events,
-            ws.shard.stats,
-            ws.stats,
+            *self.counted,
             *(ws.sessions_in_state(state) for state in STATES),
+            self.live,
+            self.tree_blocked,
         )
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """The first four KEYS of every script that counts but leaves the state alone."""
-        return (self.hash, self.events, self.workspace.shard.stats, self.workspace.stats)
+        """The first six KEYS of every script that counts but leaves the state alone."""
+        return (*self.logged, self.workspace.shard.stats, self.workspace.stats)
+
+    @property
+    def logged(self) -> tuple[str, str, str, str]:
+        """The first four KEYS of every script that writes events."""
+        return (self.hash, self.events, self.tree, self.tree_log)
 
     def timer(self, kind: str, target: str) -> str:
         """Member of the shard's timers: what is due, for whom."""

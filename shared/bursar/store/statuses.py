@@ -79,6 +79,7 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "no_message": (NotFound, "delivery_not_found", "this webhook has no such message any more"),
     "webhook_changed": (Conflict, "webhook_changed", "it was changed meanwhile, read it again"),
     "webhook_paused": (Conflict, "webhook_paused", "the webhook is paused, by"),
+    "tree_cancelled": (Conflict, "tree_cancelled", "the turn was cancelled, or one above it"),
     "no_capability": (NotFound, "capability_not_found", "no such capability in this workspace"),
     "capability_exists": (Conflict, "capability_exists", "this capability is in force already"),
     "capability_expired": (Denied, "capability_expired", "the capability has expired"),
@@ -107,6 +108,14 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
         raise InvalidInput("this session has ended", field="parent", code="parent_ended")
     if status == "too_deep":
         raise LimitReached(f"a session tree has at most {detail} levels", code="too_deep")
+    if status == "tree_full":
+        raise LimitReached(
+            f"a session tree has at most {detail} sessions that have not ended", code="tree_full"
+        )
+    if status == "step_full":
+        raise LimitReached(f"a step gives at most {detail} tasks", code="step_full")
+    if status == "has_children":
+        raise Conflict(f"{detail} sessions are below it; delete them first", code="has_children")
     if status == "workspace_full":
         raise LimitReached(
             f"the workspace's cap of {detail} live sessions is reached",

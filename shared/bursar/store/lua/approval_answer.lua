@@ -1,6 +1,7 @@
 -- Takes the one answer to a question whose call waits for it. The answer is an inbox item, written
 -- together with the change, and so is what it grants beyond this call.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 -- ARGV: ref id timer arguments_sha256 state released ttl_ms log_max told audit_body n (field value)*
 --       grant_id grant left grant_timer grant_until grant_audit grants_max tid

@@ -1,6 +1,7 @@
 -- Takes the one answer to a question whose call was put off: its turn has gone on without it. The
 -- answer is a new input of the session, and if it is yes, the call runs there.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 --       turn sessions user path blocked_paused blocked_agent blocked
 -- ARGV: ref id timer arguments_sha256 state released ttl_ms log_max told audit_body n (field value)*
@@ -15,8 +16,8 @@
 -- include: approvals
 -- include: answer
 -- include: queue_turn
-local turn, indexes = KEYS[23], {KEYS[24], KEYS[25], KEYS[26]}
-local blocked_paused, blocked_agent, blocked = KEYS[27], KEYS[28], KEYS[29]
+local turn, indexes = KEYS[27], {KEYS[28], KEYS[29], KEYS[30]}
+local blocked_paused, blocked_agent, blocked = KEYS[31], KEYS[32], KEYS[33]
 local answer = read_answer()
 local sid, tid, input, event, waiting_event, no_worker = take(), take(), take(), take(), take(), take()
 local max_inbox = take()

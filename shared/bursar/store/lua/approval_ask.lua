@@ -1,5 +1,6 @@
 -- Asks people about a tool call: the question is on record before anyone is told.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 -- ARGV: epoch owner append_no call_field gate_version id timer repeat_key deadline_ms max_open max_own
 --       log_max told audit_body n (field value)*

@@ -1,6 +1,7 @@
 -- Closes an open question without an answer: its call was given up, is another one by now, or was
 -- granted meanwhile. Closing one that is not open changes nothing.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 -- ARGV: epoch owner id timer state why ttl_ms log_max told audit_body
 --       epoch: empty for one who holds no lease; state: cancelled, void or granted

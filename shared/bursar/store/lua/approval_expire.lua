@@ -1,6 +1,7 @@
 -- A question's time is over: its deadline, or for a deferred one its age. What becomes of the call is
 -- its fallback. A person who cannot decide now may bring the deadline about.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 -- ARGV: ref id timer early age_ms ttl_ms log_max told audit_body tid
 --       early: by whom, or empty; told, audit_body: without the state and the reason, added here

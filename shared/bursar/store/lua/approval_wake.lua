@@ -1,5 +1,6 @@
 -- Something was granted that may answer a question: its session looks at it again.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox ready workspace audit
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox ready workspace audit
 --       feed outbox approval approvals open timers repeats effects grants
 -- ARGV: ref tid
 -- Returns {'held', worker, agent, priority, epoch, inbox_seq} | {'ring', likewise} | {'gone'}

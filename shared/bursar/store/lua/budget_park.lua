@@ -1,7 +1,8 @@
 -- Lets go of a session whose turn waits for money of an account, in the order of arrival, unless there
 -- is news or the amount fits by now. The first that does not fit at all asks people, once an account.
--- KEYS: session events stats ws_stats idle queued running waiting ended turn leases blocked_cap
---       account waiters accounts_waiting questions
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       turn leases blocked_cap
+--       account waiters accounts_waiting questions timers
 -- ARGV: epoch owner append_no sid ref tid seen_seq log_max account_name wait_ref cost tokens keeps
 --       exhausted_event n (event body)*
 --       keeps: whether what is kept back for a closing answer is out of its reach
@@ -16,8 +17,8 @@
 -- include: park
 -- include: money
 -- include: room
-local turn, leases, blocked_cap, account = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local waiters, accounts_waiting, questions = KEYS[14], KEYS[15], KEYS[16]
+local turn, leases, blocked_cap, account = KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local waiters, accounts_waiting, questions, timers = KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local epoch, owner, append_no, sid, ref, tid = take(), take(), take(), take(), take(), take()
 local seen_seq, log_max, name, wait_ref = take(), take(), take(), take()
 local cost, tokens, keeps, exhausted_event, list = take(), take(), take(), take(), take_list(2)
@@ -25,7 +26,7 @@ local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then return {'repeat', redis.call('HGET', session, 'event_seq'), ''} end
 if verdict ~= 'ok' then return {verdict} end
 if not amount(cost) or not amount(tokens) then return {'bad_amount'} end
-local refusal = why_not(session, turn, seen_seq)
+local refusal = why_not(session, turn, seen_seq, 'budget')
 if refusal then return refusal end
 local a = redis.call('HMGET', account, 'limit', 'posted', 'pending', 'kept', 'frozen', 'token_limit',
   'tokens_posted', 'tokens_pending', 'asked_ms')
@@ -36,7 +37,7 @@ local why = a[5] == '1' and 'frozen'
   or token_limit and refusal_of(token_limit, tonumber(a[7]), tonumber(a[8]), tonumber(tokens))
 if not why then return {'fits'} end
 
-park(sid, ref, turn, leases, append_no, seen_seq, 'budget', now)
+park(sid, ref, tid, turn, leases, timers, append_no, seen_seq, 'budget', now)
 -- One that waited before at this account has its old place again.
 local t = redis.call('HMGET', turn, 'waits_for', 'waiter_no')
 local number = t[1] == name and t[2] or redis.call('HINCRBY', account, 'waiter_no', 1)
@@ -50,4 +51,4 @@ if why ~= 'contended' and not a[9] then
   table.insert(list, 1, exhausted_event)
   table.insert(list, 1, 'budget.exhausted')
 end
-return {'ok', tostring(emit(session, events, log_max, now, list)), next_blocked(blocked_cap)}
+return {'ok', tostring(emit(session, events, log_max, now, list)), next_blocked(blocked_cap, tree_blocked)}

@@ -1,12 +1,11 @@
 -- Appends events to the log of a session that this worker drives, and publishes them.
--- KEYS: session events
+-- KEYS: session events tree tree_log
 -- ARGV: epoch owner append_no log_max n (event body)*
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'}: seq of the last event
 -- include: clock
 -- include: args
 -- include: fence
 -- include: events
-local session, events = KEYS[1], KEYS[2]
 local epoch, owner, append_no, log_max, list = take(), take(), take(), take(), take_list(2)
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then return {'repeat', redis.call('HGET', session, 'event_seq')} end

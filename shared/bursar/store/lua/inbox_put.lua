@@ -1,8 +1,9 @@
 -- Accepts one input: turn, inbox item and turn.queued event in one step, so it is never half there.
 -- What happens beside a turn that is under way is the caller's choice: `enqueue` waits in line,
 -- `reject` refuses, `interrupt` asks for that turn's cancel and waits in line, `inject` joins it.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn idem ready
---       workspace sessions user path blocked_paused blocked_agent blocked under_way
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox turn idem ready
+--       workspace sessions user path blocked_paused blocked_agent blocked under_way account
 -- ARGV: sid ref tid input event waiting_event log_max max_inbox max_queued fingerprint idem_ttl_ms
 --       user workspace_path agent priority no_worker if_busy under_way_tid reason
 -- `under_way` is the turn under way as the caller read it, only looked at by interrupt and inject.
@@ -19,9 +20,9 @@
 -- include: events
 -- include: queue_turn
 -- include: cancel
-local inbox, turn, idem, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local indexes, blocked_paused, blocked_agent, blocked = {KEYS[15], KEYS[16], KEYS[17]}, KEYS[18], KEYS[19], KEYS[20]
-local under_way = KEYS[21]
+local inbox, turn, idem, ready, workspace = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local indexes, blocked_paused, blocked_agent, blocked = {KEYS[19], KEYS[20], KEYS[21]}, KEYS[22], KEYS[23], KEYS[24]
+local under_way, account = KEYS[25], KEYS[26]
 local sid, ref, tid, input, event, waiting_event = take(), take(), take(), take(), take(), take()
 local log_max, max_inbox, max_queued, fingerprint, idem_ttl_ms = take(), take(), take(), take(), take()
 local user, workspace_path, agent, priority, no_worker = take(), take(), take(), take(), take()
@@ -57,7 +58,7 @@ if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(queue
 end
 local interrupts = if_busy == 'interrupt' and under_way_tid ~= ''
 if interrupts then
-  ask_cancel(session, inbox, under_way, under_way_tid, reason, now)
+  ask_cancel(session, account, inbox, under_way, under_way_tid, 'cancelled', reason, now)
 end
 local inbox_seq, outcome = queue_turn({
   sid = sid, ref = ref, tid = tid, input = input, inbox = inbox, turn = turn, indexes = indexes,

@@ -1,8 +1,9 @@
 -- Takes the right to drive one session and reads all that its driver needs to go on. If the bell said
 -- which turn it is about, and that is the next one, the turn begins here and now.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox effects leases ready
---       workspace blocked_paused blocked_cap blocked turn messages
--- ARGV: sid ref owner worker lease_ms take_over alone item tid event log_max n agent*
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox effects leases ready workspace blocked_paused blocked_cap blocked turn messages timers
+-- ARGV: sid ref owner worker lease_ms take_over alone item tid event log_max tree_cap n
+--       agent*
 --       take_over: whether a lease that ran out may be taken; alone: whether the worker has room for
 --       a session that took down two workers in a row, as the only one of its kind; agents that the worker serves; item, tid and event (without its agent) empty for no turn
 -- Returns {'ok', epoch, takeover, {session fields}, {inbox items}, {effects}} |
@@ -15,11 +16,12 @@
 -- include: start
 -- include: events
 -- include: lease
-local inbox, effects, leases, ready, workspace = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local blocked_paused, blocked_cap, blocked = KEYS[15], KEYS[16], KEYS[17]
-local turn, messages = KEYS[18], KEYS[19]
+local inbox, effects, leases, ready, workspace = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local blocked_paused, blocked_cap, blocked = KEYS[19], KEYS[20], KEYS[21]
+local turn, messages, timers = KEYS[22], KEYS[23], KEYS[24]
 local sid, ref, owner, worker, lease_ms = take(), take(), take(), take(), tonumber(take())
-local may_take_over, alone, item, tid, event, log_max, agents = take(), take(), take(), take(), take(), take(), take_list(1)
+local may_take_over, alone, item, tid, event, log_max = take(), take(), take(), take(), take(), take()
+local tree_cap, agents = tonumber(take()), take_list(1)
 local function serves(agent)
   for _, each in ipairs(agents) do
     if each == agent then return true end
@@ -60,18 +62,23 @@ if not again then
   if not cancelling and not serves(s[10]) then return {'unserved', s[10]} end
   local caps = redis.call('HMGET', workspace, 'paused', 'max_running')
   local why, list
+  local place = now
   if cancelling then
     why = nil
   elseif caps[1] == '1' then
     why, list = 'paused', blocked_paused
+  elseif tree ~= session and not takeover
+    and tonumber(redis.call('HGET', tree, 'tree_running') or 0) >= tree_cap then
+    why, list = 'tree', tree_blocked
   elseif caps[2] ~= 'unlimited' and not takeover
     and tonumber(redis.call('HGET', ws_stats, 'leases') or 0) >= tonumber(caps[2]) then
     why, list = 'cap', blocked_cap
+    place = place_in_line(workspace, tree)
   end
   if why then
-    if takeover then release_lease(session, leases, ws_stats, ref) end
+    if takeover then release_lease(session, tree, leases, ws_stats, ref) end
     redis.call('ZREM', ready, ref)
-    block(session, blocked, list, why, ref, now)
+    block(session, blocked, list, why, ref, place, now)
     return {'blocked', why}
   end
   redis.call('HSET', session, 'epoch', tonumber(s[6]) + 1, 'owner', owner, 'worker', worker,
@@ -81,6 +88,7 @@ if not again then
     redis.call('HINCRBY', session, 'attempts', 1)
   else
     redis.call('HINCRBY', ws_stats, 'leases', 1)
+    if tree ~= session then redis.call('HINCRBY', tree, 'tree_running', 1) end
   end
   redis.call('ZADD', leases, now + lease_ms, ref)
   redis.call('ZREM', ready, ref)
@@ -88,7 +96,7 @@ if not again then
   if tid ~= '' and s[11] == '' and redis.call('LINDEX', inbox, 0) == item then
     local t = redis.call('HMGET', turn, 'state', 'input')
     if t[1] == 'queued' then
-      begin_turn(inbox, turn, messages, item, tid, t[2], now)
+      begin_turn(ref, inbox, turn, messages, timers, item, tid, t[2], now)
       emit(session, events, log_max, now, {'turn.started', extend(event, '"agent":"' .. s[10] .. '"')})
     end
   end

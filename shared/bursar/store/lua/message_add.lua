@@ -1,13 +1,13 @@
 -- Appends a message without starting a turn. Refused while one is queued, running or waiting.
--- KEYS: session events messages idem sessions user path
+-- KEYS: session events tree tree_log messages idem sessions user path
 -- ARGV: sid message event log_max log_ttl_ms fingerprint idem_ttl_ms
 -- Returns {'ok', index} | {'repeat', index} | {'idem_conflict'} | {'gone'} | {'ended'} | {'busy'}
 -- include: clock
 -- include: args
 -- include: idem
 -- include: events
-local session, events, messages, idem = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local indexes = {KEYS[5], KEYS[6], KEYS[7]}
+local messages, idem = KEYS[5], KEYS[6]
+local indexes = {KEYS[7], KEYS[8], KEYS[9]}
 local sid, message, event, log_max, log_ttl_ms = take(), take(), take(), take(), take()
 local fingerprint, idem_ttl_ms = take(), take()
 local answered = first_answer(idem, fingerprint)

@@ -1,12 +1,14 @@
 -- Ends a session: at once when nothing is under way, else as soon as its accepted inputs are done.
--- KEYS: session events stats ws_stats idle queued running waiting ended workspace audit due
--- ARGV: sid event audit_body log_max log_ttl_ms ended_timer
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       workspace audit due
+-- ARGV: sid ref event audit_body log_max log_ttl_ms ended_timer
 -- Returns {'ended'} | {'ending'} | {'already'} | {'gone'}
 -- include: clock
 -- include: ended
 -- include: events
-local workspace, log, due = KEYS[10], KEYS[11], KEYS[12]
-local sid, event, audit_body, log_max, log_ttl_ms, timer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local workspace, log, due = KEYS[14], KEYS[15], KEYS[16]
+local sid, ref, event, audit_body = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local log_max, log_ttl_ms, timer = ARGV[5], ARGV[6], ARGV[7]
 local s = redis.call('HMGET', session, 'id', 'state', 'ending')
 if not s[1] then return {'gone'} end
 if s[2] == 'ended' then return {'already'} end
@@ -17,7 +19,8 @@ if s[2] ~= 'idle' then
   return {'ending'}
 end
 redis.call('HSET', session, 'ending', 1)
-end_session(sid, 'idle', workspace, log, extend(audit_body, '"outcome":"ended"'), due, timer, now)
+local record = extend(audit_body, '"outcome":"ended"')
+if not end_session(sid, ref, 'idle', workspace, log, record, due, timer, now) then return {'ending'} end
 emit(session, events, log_max, now, {'session.ended', event})
 redis.call('PEXPIRE', events, log_ttl_ms)
 return {'ended'}

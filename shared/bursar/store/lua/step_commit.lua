@@ -1,5 +1,5 @@
 -- Commits what a step produced, all or nothing: an answer, one tool's result, or the step's close.
--- KEYS: session events stats ws_stats effects messages turn inbox workspace audit
+-- KEYS: session events tree tree_log stats ws_stats effects messages turn inbox workspace audit
 --       [hold timers ledger account*]
 -- ARGV: epoch owner append_no log_max
 --       n item* n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
@@ -14,13 +14,13 @@
 -- include: fence
 -- include: commit
 -- include: events
-local effects, messages, turn, inbox = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local workspace, log = KEYS[9], KEYS[10]
+local effects, messages, turn, inbox = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local workspace, log = KEYS[11], KEYS[12]
 local epoch, owner, append_no, log_max = take(), take(), take(), take()
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then return {'repeat', redis.call('HGET', session, 'event_seq')} end
 if verdict ~= 'ok' then return {verdict} end
-local commit, refusal = read_commit(11)
+local commit, refusal = read_commit(13)
 if refusal then return {refusal} end
 local list = take_list(2)
 -- Progress: whoever takes this session over from here starts counting attempts anew.

@@ -1,6 +1,6 @@
 -- Lets a tool call run, right before its effect may happen: uses up what it rests on, holds what it
 -- costs, marks it as sent and records that, all or nothing.
--- KEYS: session events stats ws_stats effects workspace audit allowances revoked used approval
+-- KEYS: session events tree tree_log stats ws_stats effects workspace audit allowances revoked used approval
 --       timers [hold hold_timers turn account+]
 -- ARGV: epoch owner append_no call_field gate_version once audit_body log_max n (event body)*
 --       proof n proof_part*  (then as budget_reserve from its id on, if there is a hold)
@@ -23,10 +23,10 @@
 -- include: events
 -- include: audit
 -- include: reserve
-local effects, workspace, log, allowances = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local revoked, used, approval = KEYS[9], KEYS[10], KEYS[11]
-local timers = KEYS[12]
-local hold, hold_timers, turn, accounts = KEYS[13], KEYS[14], KEYS[15], keys_from(16)
+local effects, workspace, log, allowances = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local revoked, used, approval = KEYS[11], KEYS[12], KEYS[13]
+local timers = KEYS[14]
+local hold, hold_timers, turn, accounts = KEYS[15], KEYS[16], KEYS[17], keys_from(18)
 local epoch, owner, append_no, call, version, once = take(), take(), take(), take(), take(), take()
 local audit_body, log_max, list = take(), take(), take_list(2)
 local proof, parts = take(), take_list(1)
@@ -72,7 +72,7 @@ local wish, plan
 if hold then
   wish = read_wish()
   local refusal
-  plan, refusal = plan_hold(wish, hold, turn, accounts)
+  plan, refusal = plan_hold(wish, hold, turn, accounts, redis.call('HGET', session, 'born'))
   if refusal then return refusal end
 end
 

@@ -1,7 +1,8 @@
 -- Begins the turn at the head of the inbox.
--- KEYS: session events stats ws_stats idle queued running waiting ended inbox turn messages
---       workspace blocked_cap
--- ARGV: epoch owner append_no tid item yields log_max n (event body)*
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       inbox turn messages
+--       workspace blocked_cap timers
+-- ARGV: epoch owner append_no ref tid item yields log_max n (event body)*
 --       yields: whether the lease has had a turn already, so that others may come first
 -- Returns {'ok', seq} | {'repeat', seq} | {'fenced'} | {'gone'} | {'not_queued', state} |
 --   {'blocked'}
@@ -14,9 +15,10 @@
 -- include: state
 -- include: start
 -- include: events
-local inbox, turn, messages, workspace, blocked_cap = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local epoch, owner, append_no, tid, item, yields = take(), take(), take(), take(), take(), take()
-local log_max, list = take(), take_list(2)
+local inbox, turn, messages, workspace, blocked_cap = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local timers = KEYS[19]
+local epoch, owner, append_no, ref, tid, item = take(), take(), take(), take(), take(), take()
+local yields, log_max, list = take(), take(), take_list(2)
 local verdict = fence(session, epoch, owner, append_no)
 if verdict == 'repeat' then
   local done = redis.call('HMGET', session, 'event_seq', 'turn')
@@ -33,5 +35,5 @@ if t[1] ~= 'queued' then
   redis.call('LREM', inbox, 1, item)
   return {'not_queued', t[1] or ''}
 end
-begin_turn(inbox, turn, messages, item, tid, t[2], now)
+begin_turn(ref, inbox, turn, messages, timers, item, tid, t[2], now)
 return {'ok', tostring(emit(session, events, log_max, now, list))}

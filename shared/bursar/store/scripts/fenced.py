@@ -12,7 +12,7 @@ from bursar.store.scripts.loader import Script
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
-__all__ = ["note_blocked", "note_waiting", "run_fenced"]
+__all__ = ["note_waiting", "run_fenced"]
 
 _WROTE = {"ok", "repeat", "not_queued", "merged"}
 _LEFT = {
@@ -25,6 +25,7 @@ _LEFT = {
     "void",
     "too_many",
     "refused",
+    "children",
 }
 """Answers of a script that wrote nothing, which its caller deals with."""
 
@@ -47,12 +48,6 @@ async def run_fenced(
     elif reply[0] not in _LEFT:
         raise_for(reply)
     return reply
-
-
-def note_blocked(lease: Lease, ref: Any) -> None:
-    """A session may take the place under a cap that a script has freed."""
-    if text(ref):
-        lease.next_blocked.append(text(ref))
 
 
 def note_waiting(lease: Lease, names: Any) -> None:

@@ -8,6 +8,7 @@ from bursar.audit.entries import SYSTEM, Record
 from bursar.events import Span
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
+from bursar.store.scripts.above import Above, Told, told_of
 from bursar.store.scripts.loader import Script
 from bursar.store.scripts.sessions import Idempotency, ended_record, index_keys
 from bursar.store.statuses import raise_for
@@ -61,15 +62,13 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """``cancelled`` at once, ``asked`` (``outcome`` is ``ring`` or ``held``), or ``terminal``."""
+    """``cancelled`` at once, ``asked``, ``terminal``, or ``not_due``.
+
+    ``told`` is how the session's driver is told if it was asked, and the session above otherwise.
+    """
 
     status: str
-    outcome: str = ""
-    worker: str = ""
-    agent: str = ""
-    priority: str = ""
-    epoch: int = 0
-    inbox_seq: int = 0
+    told: Told | None = None
 
 
 async def put_input(
@@ -105,6 +104,7 @@ async def put_input(
         shard.blocked_agent(facts.agent),
         shard.blocked,
         ws.turn(busy.turn),
+        session.account,
     ]
     span = Span(session.id, turn)
     args = [
@@ -151,11 +151,25 @@ def _accepted(reply: list[Any]) -> Accepted | None:
 
 
 async def cancel_turn(
-    store: Store, session: SessionKeys, turn: str, reason: str, *, actor: str = SYSTEM
+    store: Store,
+    session: SessionKeys,
+    turn: str,
+    reason: str,
+    *,
+    code: str = "cancelled",
+    above: Above = Above(),  # noqa: B008  (frozen)
+    if_timed_out: bool = False,
+    actor: str = SYSTEM,
 ) -> Cancelled:
     """Record that a turn is to be cancelled; a queued one ends at once.
 
     Only what people ask for is an audit entry: the others follow from something that is one.
+
+    Args:
+        code: why, in one word, as the turn's record and its terminal event say it.
+        above: the turn that spawned the session.
+        if_timed_out: only if its time limit has passed by now.
+
     """
     settings = store.settings
     ws = session.workspace
@@ -167,6 +181,8 @@ async def cancel_turn(
         ws.hash,
         ws.audit,
         ws.shard.timers,
+        session.account,
+        *above.keys(session),
     ]
     asked = Record(
         workspace=ws.id,
@@ -181,8 +197,10 @@ async def cancel_turn(
         session.id,
         session.ref,
         turn,
+        code,
         reason,
-        Span(session.id, turn).event("turn.cancelled", code="cancelled", reason=reason).body,
+        int(if_timed_out),
+        Span(session.id, turn).event("turn.cancelled", code=code, reason=reason).body,
         Span(session.id).event("session.ended").body,
         settings.event_log_max,
         int(settings.event_log_ttl_s * 1000),
@@ -190,11 +208,11 @@ async def cancel_turn(
         b"" if actor == SYSTEM else asked.body,
         ended_record(session),
         session.timer("ended", "-"),
+        *above.args(session, turn, "cancelled", code),
     ]
     reply = await store.run(_CANCEL, keys, args)
     if reply[0] == "not_found":
         raise_for(reply)
-    if reply[0] != "asked":
-        return Cancelled(reply[0])
-    outcome, worker, agent, priority = map(text, reply[1:5])
-    return Cancelled("asked", outcome, worker, agent, priority, int(reply[5]), int(reply[6]))
+    if reply[0] == "asked":
+        return Cancelled("asked", told_of(session, session.id, reply[1:]))
+    return Cancelled(reply[0], told_of(session, above.parent, reply[1:]))

@@ -91,6 +91,7 @@ async def claim(
         shard.blocked,
         ws.turn(item.target if item else ""),
         session.messages,
+        shard.timers,
     ]
     span = Span(session.id, item.target if item else "")
     args = [
@@ -105,6 +106,7 @@ async def claim(
         span.turn,
         span.event("turn.started", worker=claimant.worker).body,
         store.settings.event_log_max,
+        store.settings.max_tree_running,
         len(claimant.agents),
         *claimant.agents,
     ]
@@ -166,8 +168,7 @@ async def release(store: Store, lease: Lease) -> Ring | None:
     reply = await store.run(_RELEASE, keys, args)
     if reply[0] != "ok":
         raise_for(reply)
-    if text(reply[2]):
-        lease.next_blocked.append(text(reply[2]))
+    lease.note_blocked(text(reply[2]))
     if text(reply[1]) == "rest":
         return None
     return Ring(session, text(reply[3]), text(reply[4]), lease.epoch, int(reply[5]))
@@ -201,8 +202,10 @@ async def ring_of(store: Store, session: SessionKeys) -> Ring | None:
 async def unblock(store: Store, session: SessionKeys, *, why: str, list_key: str) -> Ring | None:
     """Let a blocked session run if what stopped it is over."""
     ws = session.workspace
-    keys = [session.hash, ws.stats, ws.shard.ready, ws.hash, list_key, ws.shard.blocked]
-    return _ring(session, await store.run(_UNBLOCK, keys, [session.ref, why]))
+    shard = ws.shard
+    keys = [session.hash, ws.stats, shard.ready, ws.hash, list_key, shard.blocked, session.tree]
+    args = [session.ref, why, store.settings.max_tree_running]
+    return _ring(session, await store.run(_UNBLOCK, keys, args))
 
 
 async def fire_timer(store: Store, session: SessionKeys, *, member: str, turn: str) -> Ring | None:

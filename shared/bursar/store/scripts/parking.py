@@ -2,13 +2,14 @@
 
 import enum
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.store.codec import text
-from bursar.store.scripts.fenced import note_blocked, run_fenced
+from bursar.store.scripts.fenced import run_fenced
 from bursar.store.scripts.loader import Script
 from bursar.store.store import Store
 
@@ -56,11 +57,13 @@ async def park(
     seen_seq: int,
     wake_ms: int,
     events: Sequence[Event],
+    verdict: bytes = b"",
 ) -> Parking:
     """Let go of a session whose turn waits, unless something unseen came in.
 
     Args:
         wake_ms: wake it after so many milliseconds; 0 means that only an inbox item wakes it.
+        verdict: how it ends once what it waits for is there; empty while that is open.
 
     """
     session = lease.session
@@ -75,14 +78,12 @@ async def park(
         seen_seq,
         session.timer("wake", turn),
         wake_ms,
+        verdict,
         store.settings.event_log_max,
         *event_args(events),
     ]
     reply = await run_fenced(store, lease, _PARK, keys, args)
-    if reply[0] == "more":
-        return Parking.NEWS
-    note_blocked(lease, reply[2])
-    return Parking.DONE
+    return _parked(lease, reply)
 
 
 async def park_for_money(
@@ -107,6 +108,7 @@ async def park_for_money(
         ws.waiters(wait.account),
         shard.waiting,
         ws.questions,
+        shard.timers,
     ]
     args = [
         session.id,
@@ -123,9 +125,13 @@ async def park_for_money(
         *event_args(events),
     ]
     reply = await run_fenced(store, lease, _PARK_FOR_MONEY, keys, args)
+    return _parked(lease, reply)
+
+
+def _parked(lease: Lease, reply: list[Any]) -> Parking:
     if reply[0] in {"more", "fits"}:
         return Parking(text(reply[0]))
-    note_blocked(lease, reply[2])
+    lease.note_blocked(text(reply[2]))
     return Parking.DONE
 
 
@@ -153,8 +159,10 @@ async def resume(
         session.inbox,
         ws.account(account),
         ws.waiters(account),
+        ws.shard.timers,
     ]
     args = [
+        session.ref,
         turn,
         waiter,
         store.settings.event_log_max,

@@ -139,6 +139,7 @@ async def open_session(
         ws.session(new.parent).hash if new.parent else session.hash,
         ws.users,
         ws.audit,
+        session.members,
     ]
     event = Span(session.id).event("session.created", user=new.user, parent=new.parent)
     details = {"agent": new.fields.get("agent", ""), "user": new.user}
@@ -160,6 +161,7 @@ async def open_session(
         unlimited_or(settings.user_limit_microusd),
         new.user,
         settings.max_depth,
+        settings.max_tree_live,
         *pairs(new.fields),
         *pairs(new.texts),
     ]
@@ -192,6 +194,7 @@ async def end_session(store: Store, session: SessionKeys, *, actor: str = SYSTEM
     settings = store.settings
     args = [
         session.id,
+        session.ref,
         Span(session.id).event("session.ended").body,
         _record(session, actor, "session.end").body,
         settings.event_log_max,
@@ -233,6 +236,8 @@ async def delete_session(
         ws.audit,
         session.approvals,
         session.allowances,
+        session.members,
+        session.joins,
     ]
     event = Span(session.id).event("session.ended", deleted=True)
     record = _record(session, actor, "session.delete", {"user": user})
@@ -254,8 +259,7 @@ async def add_message(
     """Append a message without a turn; returns its index."""
     settings = store.settings
     keys = [
-        session.hash,
-        session.events,
+        *session.logged,
         session.messages,
         idempotency.redis_key(session.workspace),
         *index_keys(session, user, workspace_path),

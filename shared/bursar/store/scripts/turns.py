@@ -14,7 +14,8 @@ from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
 from bursar.store.scripts.budgets import EndedAs, HoldRef
-from bursar.store.scripts.fenced import note_blocked, note_waiting, run_fenced
+from bursar.store.scripts.above import Above, told_of
+from bursar.store.scripts.fenced import note_waiting, run_fenced
 from bursar.store.scripts.loader import Script
 from bursar.store.store import Store
 
@@ -115,6 +116,8 @@ class Finished(enum.Enum):
     """Nothing is left: the lease was given back."""
     INJECTED = "injected"
     """Not at all: an input joined the turn that is not dealt with; look into the inbox."""
+    CHILDREN = "children"
+    """Not at all: sub-agents of the turn have not ended; stop them first."""
 
 
 async def start(
@@ -130,6 +133,7 @@ async def start(
     ws = session.workspace
     turn = ws.turn(item.target)
     args = [
+        session.ref,
         item.target,
         item.raw,
         int(yields),
@@ -143,6 +147,7 @@ async def start(
         session.messages,
         ws.hash,
         ws.shard.blocked_cap(ws.id),
+        ws.shard.timers,
     ]
     reply = await run_fenced(store, lease, _START, keys, args)
     return Started.YES if reply[0] in {"ok", "repeat"} else Started(reply[0])
@@ -160,7 +165,7 @@ async def append_events(store: Store, lease: Lease, events: Sequence[Event]) -> 
     """Append to the log and publish; returns the seq of the last event."""
     session = lease.session
     args = [store.settings.event_log_max, *event_args(events)]
-    reply = await run_fenced(store, lease, _APPEND, [session.hash, session.events], args)
+    reply = await run_fenced(store, lease, _APPEND, list(session.logged), args)
     return int(reply[1])
 
 
@@ -197,6 +202,8 @@ async def finish(
     events: Sequence[Event],
     ended_event: bytes,
     ended_audit: bytes,
+    above: Above = Above(),  # noqa: B008  (frozen)
+    keeps_joins: bool = False,
 ) -> Finished:
     """End a turn.
 
@@ -205,6 +212,8 @@ async def finish(
         index_keys: activity indexes of the session: all, by user, by path.
         commit: with all inbox items about this turn among its ``items``.
         events: the last one is the terminal event.
+        above: the turn that spawned the session.
+        keeps_joins: whether the places of what it spawned stay on record.
 
     """
     session = lease.session
@@ -222,6 +231,8 @@ async def finish(
         ws.hash,
         ws.audit,
         ws.shard.timers,
+        session.joins,
+        *above.keys(session),
         *_hold_keys(commit),
     ]
     args = [
@@ -237,14 +248,18 @@ async def finish(
         ended_event,
         ended_audit,
         session.timer("ended", "-"),
+        int(keeps_joins),
+        *above.args(session, turn, outcome, code),
         *commit.args(store),
         *event_args(events),
     ]
     reply = await run_fenced(store, lease, _FINISH, keys, args)
-    if reply[0] == "injected":
-        return Finished.INJECTED
-    note_blocked(lease, reply[3])
+    if reply[0] in {"injected", "children"}:
+        return Finished(text(reply[0]))
+    lease.note_blocked(text(reply[3]))
     note_waiting(lease, reply[4])
+    told = told_of(session, above.parent, reply[5:])
+    lease.told += [told] if told else []
     return Finished(text(reply[2]))
 
 

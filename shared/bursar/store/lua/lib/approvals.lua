@@ -1,16 +1,16 @@
--- What the scripts of questions have in common; all have the same first twenty-two KEYS. `told` is the
+-- What the scripts of questions have in common; all have the same first twenty-six KEYS. `told` is the
 -- body of an event.
 -- include: state
 -- include: audit
 -- include: events
 -- include: lease
-local inbox, ready, workspace, log, feed, outbox = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local approval, approvals, open, timers, repeats = KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local effects, grants = KEYS[21], KEYS[22]
+local inbox, ready, workspace, log, feed, outbox = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19]
+local approval, approvals, open, timers, repeats = KEYS[20], KEYS[21], KEYS[22], KEYS[23], KEYS[24]
+local effects, grants = KEYS[25], KEYS[26]
 -- Says it to who follows the session or the workspace, and to its webhooks. Returns how many heard it.
 local function tell(kind, told, log_max, now)
   local _, heard = emit(session, events, log_max, now, {kind, told})
-  local seq, listening = emit(workspace, feed, log_max, now, {kind, told})
+  local seq, listening = append(workspace, feed, log_max, now, {kind, told})
   local w = redis.call('HMGET', workspace, 'webhooks', 'id')
   if w[1] and w[1] ~= '0' then
     redis.call('XADD', outbox, '*', 'ws', w[2], 'kind', kind,

@@ -1,7 +1,7 @@
 -- What the scripts of messages to webhooks have in common. A message is a field of `messages` with its
 -- body, and beside it `:tries`, `:until` (0: it is tried once) and `:why` it was given up.
 -- `e` has the keys of an endpoint: state due messages dead.
--- include: events
+-- include: log
 local function forget(e, id)
   redis.call('ZREM', e.due, id)
   redis.call('ZREM', e.dead, id)
@@ -15,7 +15,7 @@ local function bury(e, id, why, feed, now)
   redis.call('ZADD', e.dead, now, id)
   redis.call('HSET', e.messages, id .. ':why', why)
   for _, old in ipairs(redis.call('ZRANGE', e.dead, 0, -1 - feed.dead_max)) do forget(e, old) end
-  emit(feed.counter, feed.events, feed.log_max, now, {'webhook.failed',
+  append(feed.counter, feed.events, feed.log_max, now, {'webhook.failed',
     extend(feed.told, string.format('"message":"%s","tries":%s,"why":"%s"', id, tries, why))})
 end
 -- One that has to be sent is in line behind those that came before, an urgent one before all others.

@@ -1,6 +1,6 @@
 -- Puts a turn at the end of its session's line, and the session where somebody finds it. `q` says what
 -- is known of both: sid ref tid input inbox turn indexes, state driven blocked_now interrupts paused
--- no_worker of the session, and the keys ready blocked blocked_paused blocked_agent.
+-- no_worker tree_full of the session, and the keys ready blocked blocked_paused blocked_agent.
 -- Returns the number of the inbox item and 'ring', 'held' or 'blocked', or 'no_worker' for the latter.
 -- include: lease
 local function queue_turn(q, now)
@@ -21,11 +21,14 @@ local function queue_turn(q, now)
   elseif q.blocked_now ~= '' then
     return inbox_seq, 'blocked'
   elseif q.paused == '1' then
-    block(session, q.blocked, q.blocked_paused, 'paused', q.ref, now)
+    block(session, q.blocked, q.blocked_paused, 'paused', q.ref, now, now)
     return inbox_seq, 'blocked'
   elseif q.no_worker == '1' then
-    block(session, q.blocked, q.blocked_agent, 'agent', q.ref, now)
+    block(session, q.blocked, q.blocked_agent, 'agent', q.ref, now, now)
     return inbox_seq, 'no_worker'
+  elseif q.tree_full then
+    block(session, q.blocked, tree_blocked, 'tree', q.ref, now, now)
+    return inbox_seq, 'blocked'
   else
     make_ready(session, q.ready, q.ref, now)
   end

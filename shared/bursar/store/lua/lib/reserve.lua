@@ -15,7 +15,9 @@ local function refuse(w, why, i, limit, posted, pending, room, unit)
     unit and w.tokens_text or w.cost_text, string.format('%d', math.max(0, room)), unit or 'microusd'}
 end
 -- Returns the plan, or nil and the answer of a script that must not go on.
-local function plan_hold(w, hold, turn, accounts)
+-- `born` are the cancels that the sessions above had seen when this one was spawned: one more, and it
+-- may spend nothing. Sessions that were opened by hand have none.
+local function plan_hold(w, hold, turn, accounts, born)
   if not w.cost or not w.tokens then return nil, {'bad_amount'} end
   local first = redis.call('HMGET', hold, 'cost', 'state', 'secret', 'accounts', 'tokens')
   if first[1] then
@@ -39,10 +41,10 @@ local function plan_hold(w, hold, turn, accounts)
     if w.cost > room then return nil, refuse(w, 'per_turn', last, own[2], spent, held, room) end
   end
   if w.closing and redis.call('HEXISTS', turn, 'closing') == 1 then return nil, {'closing_used'} end
-  local plan = {capped = capped, warned = '0'}
+  local plan, marks = {capped = capped, warned = '0'}, {}
   for i, account in ipairs(accounts) do
     local a = redis.call('HMGET', account, 'limit', 'posted', 'pending', 'kept', 'frozen', 'token_limit',
-      'tokens_posted', 'tokens_pending', 'warned')
+      'tokens_posted', 'tokens_pending', 'warned', 'cancel_epoch')
     if not a[1] or not a[6] then return nil, {'no_account', name_at(w.names, i)} end
     local posted, pending = tonumber(a[2]), tonumber(a[3])
     -- Only the root and the own session keep something back.
@@ -59,7 +61,9 @@ local function plan_hold(w, hold, turn, accounts)
     end
     if a[9] ~= '' then plan.warned = '1' end
     plan[i] = {pending + w.cost, tokens_pending + w.tokens}
+    if i > 2 and i < last then marks[#marks + 1] = a[10] or '0' end
   end
+  if born and born ~= table.concat(marks, ' ') then return nil, {'tree_cancelled'} end
   return plan
 end
 local function apply_hold(w, plan, hold, timers, turn, effects, accounts, epoch, now)

@@ -1,5 +1,6 @@
 -- Begins a turn: the input at the head of the inbox becomes a message of the conversation.
-local function begin_turn(inbox, turn, messages, item, tid, message, now)
+-- include: time_limit
+local function begin_turn(ref, inbox, turn, messages, timers, item, tid, message, now)
   redis.call('LREM', inbox, 1, item)
   set_turn_state(turn, 'queued', 'running')
   redis.call('HDEL', turn, 'input')
@@ -8,4 +9,5 @@ local function begin_turn(inbox, turn, messages, item, tid, message, now)
   redis.call('HSET', turn, 'started_ms', now, 'first_message', index)
   redis.call('HSET', session, 'turn', tid, 'active_ms', now)
   redis.call('HINCRBY', session, 'turn_count', 1)
+  start_clock(timers, ref, tid, now)
 end

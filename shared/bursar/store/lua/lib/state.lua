@@ -1,9 +1,11 @@
 -- The session's state with its index and counters.
--- Every script that includes this has the same first nine KEYS.
+-- `live` are the sessions below the tree's root that have not ended, `tree_blocked` those of them that
+-- wait for a place under its cap. Every script that includes this has the same first thirteen KEYS.
 -- include: stats
 local states = {
-  idle = KEYS[5], queued = KEYS[6], running = KEYS[7], waiting = KEYS[8], ended = KEYS[9],
+  idle = KEYS[7], queued = KEYS[8], running = KEYS[9], waiting = KEYS[10], ended = KEYS[11],
 }
+local live, tree_blocked = KEYS[12], KEYS[13]
 local function set_state(sid, from, to, now)
   if from == to then return end
   redis.call('ZREM', states[from], sid)

@@ -1,6 +1,7 @@
 -- Counters by state, kind and outcome, for the shard and for the workspace, so that dashboards
--- never scan. Every script that includes this has the same first four KEYS.
-local session, events, stats, ws_stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- never scan. Every script that includes this has the same first six KEYS.
+-- include: self
+local stats, ws_stats = KEYS[5], KEYS[6]
 local function count(field, by)
   if by == 0 then return end
   redis.call('HINCRBY', stats, field, by)

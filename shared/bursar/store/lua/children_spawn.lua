@@ -1,0 +1,145 @@
+-- Opens sub-agents below a turn, each with its account, its task and its events, and the join by which
+-- the turn is told of their ends; all or nothing. A child that exists already is left as it is, so a
+-- call that is made again after a crash opens nothing twice.
+-- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
+--       effects turn joins workspace audit ready blocked blocked_paused timers account sessions user path
+--       members child_key*
+-- ARGV: epoch owner append_no call_field join n need window step max_a_step detached log_max max_depth
+--       max_live max_queued max_wait_ms warn_percent kept_max tree_cap n (plan_field
+--       value)*
+--       then for each child: sid slot ref tid input time_ms session_limit per_action no_worker
+--       created_event queued_event waiting_event spawned_event audit_body n (field value)*
+--       n (text_field value)*
+--       join: its id; n: how many children it is for in all, need: successes that decide it, window: how
+--       many of them are open at once; the plan has what is needed to open the others later
+--       step, max_a_step: children of one step; max_a_step 0 does not count them
+--       max_wait_ms: after which a child ends in any case; time_ms: in which it works on its task
+--       child_key: hash text account inbox turn events blocked_agent of each child
+-- Returns {'ok', seq, {sid of each that is to be rung for}} | {'repeat', seq, {}} | {'fenced'} | {'gone'} |
+--   {'no_call'} | {'tree_cancelled'} | {'too_deep', max_depth} | {'tree_full', max_live} |
+--   {'step_full', max_a_step} | {'killed'} | {'workspace_full', cap} | {'queue_full', max} | {'bad_amount'}
+-- durable
+-- include: clock
+-- include: args
+-- include: fence
+-- include: open
+-- include: events
+-- include: audit
+-- include: queue_turn
+local parent, parent_events = session, events
+local effects, turn, joins, workspace, log = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local ready, blocked, blocked_paused, timers = KEYS[19], KEYS[20], KEYS[21], KEYS[22]
+local account, indexes, members = KEYS[23], {KEYS[24], KEYS[25], KEYS[26]}, KEYS[27]
+local child_keys = keys_from(28)
+local epoch, owner, append_no, call = take(), take(), take(), take()
+local join, all, need, window = take(), tonumber(take()), take(), take()
+local step, max_a_step, detached, log_max = take(), tonumber(take()), take(), take()
+local max_depth, max_live, max_queued, max_wait_ms = take(), take(), take(), tonumber(take())
+local warn_percent, kept_max, tree_cap, plan = take(), take(), tonumber(take()), take_list(2)
+local verdict = fence(parent, epoch, owner, append_no)
+if verdict == 'repeat' then return {'repeat', redis.call('HGET', parent, 'event_seq'), {}} end
+if verdict ~= 'ok' then return {verdict} end
+local p = redis.call('HMGET', parent, 'depth', 'root', 'born', 'deadline_ms', 'time_left_ms', 'clock_ms',
+  'cancelling')
+if p[7] == '1' then return {'tree_cancelled'} end
+if call ~= '' and redis.call('HEXISTS', effects, call) == 0 then return {'no_call'} end
+local depth = tonumber(p[1]) + 1
+if depth >= tonumber(max_depth) then return {'too_deep', max_depth} end
+local time_ms = p[5] and tonumber(p[5]) - now + tonumber(p[6]) or max_wait_ms
+local deadline_ms = math.min(now + max_wait_ms, tonumber(p[4] or now + max_wait_ms))
+local born = redis.call('HGET', account, 'cancel_epoch') or '0'
+if depth > 1 then born = (p[3] or '') .. ' ' .. born end
+
+-- Reads the rest of ARGV; returns those that have to be opened, or what is wrong with one.
+local function read_children()
+  local list = {}
+  for i = 1, #child_keys, 7 do
+    local o = {sid = take(), slot = take(), ref = take(), tid = take(), input = take(),
+      time_ms = tonumber(take()), session_limit = take(), per_action = take(), no_worker = take(),
+      created = take(), queued = take(), waiting = take(), spawned = take(), record = take(),
+      fields = take_list(2), texts = take_list(2), hash = child_keys[i], text = child_keys[i + 1],
+      account = child_keys[i + 2], inbox = child_keys[i + 3], turn = child_keys[i + 4],
+      events = child_keys[i + 5], blocked_agent = child_keys[i + 6], indexes = indexes,
+      members = members, root = p[2], depth = depth, token_limit = 'unlimited', per_turn = '',
+      warn_percent = warn_percent, kept_max = kept_max}
+    if bad_limits(o) then return nil end
+    if redis.call('EXISTS', o.hash) == 0 then list[#list + 1] = o end
+  end
+  return list
+end
+-- What stands against so many more children; a new join must fit as a whole.
+local function why_not(fresh, known)
+  if redis.call('SCARD', live) + (known and fresh or all) > tonumber(max_live) then
+    return {'tree_full', max_live}
+  end
+  local w = redis.call('HMGET', workspace, 'killed', 'max_sessions', 'max_queued')
+  local c = redis.call('HMGET', ws_stats, 'sessions:live', 'turns:queued')
+  if w[1] == '1' then return {'killed'} end
+  if w[2] ~= 'unlimited' and tonumber(c[1] or 0) + fresh > tonumber(w[2]) then return {'workspace_full', w[2]} end
+  local cap = tonumber(w[3]) and w[3] or max_queued
+  if tonumber(c[2] or 0) + fresh > tonumber(cap) then return {'queue_full', cap} end
+  return nil
+end
+-- `room`: whether there is a place for it under the tree's cap.
+local function open_child(o, tid, paused, room)
+  session, events = o.hash, o.events
+  local list = o.fields
+  for _, part in ipairs({'time_left_ms', math.min(o.time_ms, time_ms), 'deadline_ms', deadline_ms,
+    'ending', 1, 'parent_turn', detached == '1' and '' or tid,
+    'join', detached == '1' and '' or join .. ' ' .. o.slot}) do list[#list + 1] = part end
+  if detached ~= '1' then
+    list[#list + 1] = 'born'
+    list[#list + 1] = born
+  end
+  audit(workspace, log, now, o.record)
+  open_session(o, now)
+  local _, outcome = queue_turn({sid = o.sid, ref = o.ref, tid = o.tid, input = o.input, inbox = o.inbox,
+    turn = o.turn, indexes = {}, state = 'idle', driven = false, blocked_now = '', interrupts = false,
+    paused = paused, no_worker = o.no_worker, tree_full = not room, ready = ready, blocked = blocked,
+    blocked_paused = blocked_paused, blocked_agent = o.blocked_agent}, now)
+  redis.call('ZADD', timers, deadline_ms, 'limit ' .. o.ref .. ' ' .. o.tid)
+  local told = {'session.created', o.created, 'turn.queued', o.queued}
+  if outcome == 'no_worker' then told[5], told[6] = 'turn.waiting', o.waiting end
+  emit(session, events, log_max, now, told)
+  session, events = parent, parent_events
+  return outcome == 'ring'
+end
+
+local list = read_children()
+if not list then return {'bad_amount'} end
+local known = join ~= '' and redis.call('HEXISTS', joins, join .. ':n') == 1
+local refusal = why_not(#list, known)
+if refusal then return refusal end
+local of_step = redis.call('HMGET', turn, 'spawn_step', 'spawned')
+local spawned = of_step[1] == step and tonumber(of_step[2]) or 0
+if max_a_step > 0 and not known and spawned + all > max_a_step then
+  return {'step_full', string.format('%d', max_a_step)}
+end
+
+redis.call('HSET', parent, 'append_no', append_no)
+if not known and max_a_step > 0 then redis.call('HSET', turn, 'spawn_step', step, 'spawned', spawned + all) end
+if detached ~= '1' then
+  redis.call('HINCRBY', turn, 'children', #list)
+  if not known then
+    redis.call('HSET', joins, join .. ':n', all, join .. ':need', need, join .. ':window', window,
+      join .. ':ended', 0, join .. ':ok', 0, join .. ':opened', 0)
+    redis.call('HINCRBY', turn, 'joins_open', 1)
+  end
+  if #plan > 0 then redis.call('HSET', joins, unpack(plan)) end
+  if call ~= '' then redis.call('HSET', effects, call, 'children ' .. join) end
+end
+local paused, tid = redis.call('HGET', workspace, 'paused'), redis.call('HGET', parent, 'turn')
+local room = tree_cap - tonumber(redis.call('HGET', tree, 'tree_running') or 0)
+if redis.call('ZCARD', tree_blocked) > 0 then room = 0 end
+local rung, told = {}, {}
+for i, o in ipairs(list) do
+  if detached ~= '1' then
+    redis.call('HSET', joins, join .. ':' .. o.slot, o.sid)
+    redis.call('HDEL', joins, join .. ':in:' .. o.slot)
+    redis.call('HINCRBY', joins, join .. ':opened', 1)
+  end
+  if open_child(o, tid, paused, i <= room) then rung[#rung + 1] = o.sid end
+  told[#told + 1] = 'child.spawned'
+  told[#told + 1] = o.spawned
+end
+return {'ok', tostring(emit(parent, parent_events, log_max, now, told)), rung}

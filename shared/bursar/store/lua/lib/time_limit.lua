@@ -1,0 +1,15 @@
+-- How long a session that was given a task may work on it. Time in which its turn waits does not count;
+-- but in any case it ends at `deadline_ms`. A timer ends both. Sessions of their own have no limit.
+local function limit_timer(ref, tid) return 'limit ' .. ref .. ' ' .. tid end
+local function start_clock(timers, ref, tid, now)
+  local s = redis.call('HMGET', session, 'time_left_ms', 'deadline_ms')
+  if not s[1] then return end
+  redis.call('HSET', session, 'clock_ms', now)
+  redis.call('ZADD', timers, math.min(now + tonumber(s[1]), tonumber(s[2])), limit_timer(ref, tid))
+end
+local function stop_clock(timers, ref, tid, now)
+  local s = redis.call('HMGET', session, 'time_left_ms', 'deadline_ms', 'clock_ms')
+  if not s[1] then return end
+  redis.call('HSET', session, 'time_left_ms', math.max(1, tonumber(s[1]) - now + tonumber(s[3])))
+  redis.call('ZADD', timers, s[2], limit_timer(ref, tid))
+end
