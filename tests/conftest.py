@@ -12,7 +12,7 @@ from bursar.settings import Settings
 from bursar.store.opening import open_store
 from bursar.store.redis import RedisClient
 from bursar.store.store import Store
-from support.invariants import check_accounts, check_audit_logs, check_lifetimes
+from support.invariants import check_accounts, check_audit_logs, check_lifetimes, check_trees
 from support.topologies import ClusterServers
 
 
@@ -46,6 +46,7 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
     opened = await open_store(settings)
     yield opened
     await check_lifetimes(opened)
+    await check_trees(opened)
     await check_accounts(opened)
     await check_audit_logs(opened)
     await opened.aclose()

@@ -14,6 +14,7 @@ from bursar.events import Span
 from bursar.gate.pipeline import Gate
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall
+from bursar.inbox import Inputs
 from bursar.queue import Bells, connect_queue
 from bursar.registry import Registry
 from bursar.settings import GatewaySettings, WorkerSettings
@@ -128,9 +129,10 @@ async def opened(
         spender = await claim(
             store, WORKSPACE, (SESSION,), turn, user=USER, owner="o", lease_ms=_LEASE_MS
         )
-        bells = Bells(store, queue, Registry(store))
+        registry = Registry(store)
+        bells = Bells(store, queue, registry)
         agent = Agent(name=AGENT, model="m", tools=tools, policy=Policy(allow=list(allow)))
-        scope = await _scope(_kit(store, settings, bells, agent), agent, spender)
+        scope = await _scope(_kit(store, settings, registry, bells, agent), agent, spender)
         span = Span(SESSION, turn, _STEP)
         signing = await SigningKeys.load(store, GatewaySettings(redis_url=url))
         yield Desk(
@@ -147,12 +149,16 @@ async def opened(
         await store.aclose()
 
 
-def _kit(store: Store, settings: WorkerSettings, bells: Bells, agent: Agent) -> Kit:
+def _kit(
+    store: Store, settings: WorkerSettings, registry: Registry, bells: Bells, agent: Agent
+) -> Kit:
     return Kit(
         worker_id="w1",
         settings=settings,
         store=store,
+        registry=registry,
         bells=bells,
+        inputs=Inputs(store, registry, bells),
         agents={agent.name: agent},
         prices=PriceBook(None),
         gate=Gate(),
@@ -173,6 +179,7 @@ async def _scope(kit: Kit, agent: Agent, spender: Spender) -> Scope:
         progressed=lambda: None,
         fields={text(name): text(value) for name, value in fields.items()},
         path=spender.path,
+        chain=(),
         tools={each.name: each for each in agent.tools},
         hooks=HookRunner(agent),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bursar.agents import Agent
+    from bursar.children import Join
     from bursar.client import AsyncClient, Client
     from bursar.context import ToolContext
     from bursar.errors import BursarError
@@ -39,6 +40,7 @@ __all__ = [
     "Block",
     "BursarError",
     "Client",
+    "Join",
     "McpServer",
     "Modify",
     "Policy",
@@ -66,6 +68,7 @@ _HOMES = {
     "Block": "bursar.hooks",
     "BursarError": "bursar.errors",
     "Client": "bursar.client",
+    "Join": "bursar.children",
     "McpServer": "bursar.mcp",
     "Modify": "bursar.hooks",
     "Policy": "bursar.gate.policy",

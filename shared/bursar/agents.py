@@ -17,6 +17,7 @@ from bursar.ids import check_id
 from bursar.mcp import McpServer
 from bursar.models import Model
 from bursar.tools import Tool
+from bursar.tools.task import task_tool
 
 __all__ = ["Agent", "load_agents"]
 
@@ -47,7 +48,7 @@ class Agent:
     """Bound of each model call; what the purse can pay for may be less."""
     temperature: float | None = None
     subagents: Sequence[str] = ()
-    """Names of agents that this one may give tasks to."""
+    """Names of agents that this one may give tasks to; it has the tool ``task`` for that."""
     mcp: Sequence[McpServer] = ()
     """MCP servers whose tools it has besides its own."""
     hooks: Sequence[Hook] = ()
@@ -68,8 +69,18 @@ class Agent:
             raise InvalidInput("expected a number from 0 to 2", field="agent.temperature")
         object.__setattr__(self, "tools", _checked_tools(self.tools))
         object.__setattr__(self, "subagents", _checked_names(self.subagents))
+        if self.subagents:
+            self._let_spawn()
         object.__setattr__(self, "mcp", _checked_servers(self.mcp))
         object.__setattr__(self, "hooks", _checked_hooks(self.hooks))
+
+    def _let_spawn(self) -> None:
+        """Give it the tool for tasks, and leave to use it: who is named may be spawned."""
+        if self.tool("task") is None:
+            object.__setattr__(self, "tools", (*self.tools, task_tool(self.subagents)))
+        spawns = (f"spawn://{name}" for name in self.subagents)
+        rules = {**self.policy.to_dict(), "allow": [*self.policy.allow, *spawns]}
+        object.__setattr__(self, "policy", Policy.from_dict(rules))
 
     @property
     def model_name(self) -> str:

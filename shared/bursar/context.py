@@ -1,13 +1,14 @@
 """What a tool sees of the call that it runs in."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bursar.children import Join, Wait, join_of, task_of
 from bursar.clock import monotonic_s
 from bursar.errors import InvalidInput
 from bursar.gate.boundary import Boundary
@@ -53,6 +54,79 @@ class ToolContext:
     def remaining_s(self) -> float:
         """Seconds until the call is cut off; 0 when the time is over."""
         return max(0.0, self.deadline - monotonic_s())
+
+    def spawn(
+        self,
+        prompt: str,
+        *,
+        agent: str = "",
+        description: str = "",
+        model: str = "",
+        budget_usd: str | None = None,
+        timeout_s: float | None = None,
+        output: Any = None,
+        detached: bool = False,
+    ) -> Join:
+        """Give a sub-agent a task. Return what this returns: the answer becomes the tool's result.
+
+        Args:
+            agent: one of the agent's ``subagents``; may be left out if there is only one.
+            description: what it is about, at most 200 characters of it.
+            budget_usd: what it may spend at most, such as ``"0.05"``.
+            timeout_s: how long it may work; waiting for people, money or others does not count.
+            output: a type or a JSON Schema that its answer has to have.
+            detached: do not wait for it, and let it go on whatever becomes of this turn.
+
+        Raises:
+            InvalidInput: names the argument that is wrong.
+
+        """
+        task = task_of(
+            prompt,
+            agent=agent,
+            description=description,
+            model=model,
+            budget_usd=budget_usd,
+            timeout_s=timeout_s,
+            output=output,
+        )
+        return join_of([task], "all", detached=detached, single=True)
+
+    def map(
+        self,
+        prompts: Sequence[str],
+        *,
+        agent: str = "",
+        description: str = "",
+        model: str = "",
+        budget_usd: str | None = None,
+        timeout_s: float | None = None,
+        output: Any = None,
+        wait: Wait = "all",
+    ) -> Join:
+        """Give one sub-agent each of many tasks, as `spawn` does; return what this returns.
+
+        The tool's result is a JSON list of what became of each, in the order of ``prompts``.
+
+        Args:
+            budget_usd: what each of them may spend at most.
+            wait: for ``all``, for ``any`` that succeeds, or for so many; the others are stopped.
+
+        """
+        tasks = [
+            task_of(
+                prompt,
+                agent=agent,
+                description=description,
+                model=model,
+                budget_usd=budget_usd,
+                timeout_s=timeout_s,
+                output=output,
+                field=f"prompts[{index}]",
+            )
+            for index, prompt in enumerate(prompts)
+        ]
+        return join_of(tasks, wait)
 
     async def emit(self, progress: Progress) -> None:
         """Show progress to whoever streams the session. The model never sees it.

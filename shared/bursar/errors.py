@@ -4,6 +4,7 @@
     ├── InvalidInput            a value from outside is wrong; names the field
     ├── NotFound                no such workspace, session, turn … in this workspace
     ├── Conflict                the thing exists, but not in a state that allows this
+    │   └── TreeCancelled       the turn was cancelled, or one above it: stop
     ├── LimitReached            a cap or a size limit; try again later or with less
     ├── BudgetRefused           an account on the path refused; names it
     ├── Denied                  who you are is not enough
@@ -32,6 +33,7 @@ __all__ = [
     "NotFound",
     "StoreUnavailable",
     "StoreUnfit",
+    "TreeCancelled",
 ]
 
 
@@ -71,6 +73,10 @@ class NotFound(BursarError):
 
 class Conflict(BursarError):
     default_code = "conflict"
+
+
+class TreeCancelled(Conflict):
+    default_code = "tree_cancelled"
 
 
 class LimitReached(BursarError):

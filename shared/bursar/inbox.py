@@ -125,7 +125,7 @@ class Inputs:
         return await turns.get(self._store, workspace, tid)
 
     async def time_out(self, session: SessionKeys, tid: str) -> None:
-        """Cancel a sub-agent's turn whose time is over; one that got more time meanwhile goes on."""
+        """Cancel a sub-agent's turn whose time is over; one that waits by now goes on."""
         await self._cancel(session, tid, _OVER, code="timed_out", if_timed_out=True)
         await self.cancel_below(session, _ABOVE)
 

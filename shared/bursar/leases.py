@@ -40,10 +40,10 @@ class Lease:
 
 
 class InboxItem(msgspec.Struct, frozen=True):
-    """One thing to react to: an ``input`` or ``inject``, a ``cancel``, or news for a turn that waits
-    (``timer``, ``budget``, ``approval``, ``join``).
+    """One thing to react to, about a turn, the ``target``.
 
-    Each is about a turn, the target.
+    Its kind is ``input``, ``inject``, ``cancel``, or what a turn that waits has news of: ``timer``,
+    ``budget``, ``approval`` or ``join``.
     """
 
     seq: int

@@ -9,7 +9,7 @@ from bursar.settings import Settings
 from bursar.store.opening import adopt, open_store
 from bursar.store.store import Store
 from support.fake import fake_client
-from support.invariants import check_accounts, check_audit_logs, check_lifetimes
+from support.invariants import check_accounts, check_audit_logs, check_lifetimes, check_trees
 from support.stage import Stage
 
 
@@ -26,6 +26,7 @@ async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         opened = await adopt(fake_client(), Settings(closing_microusd=0))
     yield opened
     await check_lifetimes(opened)
+    await check_trees(opened)
     await check_accounts(opened)
     await check_audit_logs(opened)
     await opened.aclose()

@@ -22,10 +22,11 @@ PERMANENT = [
     r"bursar:\{s\d\d\}:deliveries",
     r"bursar:\{s\d\d\}:w:[^:]+:webhook:[^:]+(:due|:messages|:dead|:attempts)?",
     r"bursar:secrets:\{s\d\d\}:w:[^:]+:webhooks",
-    r"bursar:\{s\d\d\}:w:[^:]+:s:[^:]+(:text|:inbox|:messages|:effects|:allowances|:approvals)?",
+    r"bursar:\{s\d\d\}:w:[^:]+:s:[^:]+(:text|:inbox|:messages|:effects|:allowances|:approvals|:members|:live|:joins)?",
 ]
 """Keys without a lifetime. They go when what they belong to is deleted."""
 
+_MEMBERS = re.compile(r"(?P<root>bursar:\{s\d\d\}:w:[^:]+:s:[^:]+):members")
 _ACCOUNT = re.compile(r"bursar:\{s\d\d\}:w:(?P<ws>[^:]+):acct:(?P<name>(?!.*:waiters$).+)")
 _PERMANENT = re.compile("|".join(PERMANENT))
 
@@ -89,3 +90,22 @@ async def _keys(store: Store, pattern: str) -> list[bytes]:
     """Of all servers."""
     servers = (await store.redis.servers()).values()
     return [key for server in servers for key in await server.call("KEYS", pattern)]
+
+
+async def check_trees(store: Store) -> None:
+    """What a root counts for its tree is what its sessions say."""
+    for raw in await _keys(store, "bursar:*:members"):
+        found = _MEMBERS.fullmatch(text(raw))
+        assert found is not None, raw
+        root = found["root"]
+        prefix = root.rpartition(":s:")[0]
+        sids = [text(sid) for sid in await store.redis.call("ZRANGE", raw, 0, -1)]
+        alive, driven = set(), 0
+        for sid in sids:
+            key = f"{prefix}:s:{sid}"
+            state, lease = map(text, await store.redis.call("HMGET", key, "state", "lease_until_ms"))
+            alive |= {sid} if state != "ended" else set()
+            driven += lease != "0"
+        live = {text(sid) for sid in await store.redis.call("SMEMBERS", f"{root}:live")}
+        running = int(text(await store.redis.call("HGET", root, "tree_running")) or 0)
+        assert (live, running) == (alive, driven), f"{root}: {live} {running}, not {alive} {driven}"

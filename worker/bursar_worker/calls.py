@@ -1,8 +1,8 @@
 """The tool calls of one step and how far each has come.
 
 A call's state stands in the session's effects: ``intent`` (asked for), ``waiting <question>``
-(people were asked), ``sent`` (its effect may have happened), ``done`` (its result is stored). After
-a crash the next owner reads these.
+(people were asked), ``sent`` (its effect may have happened), ``children <join>`` (sub-agents work
+on it), ``done`` (its result is stored). After a crash the next owner reads these.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,13 @@ __all__ = ["DONE", "INTENT", "SENT", "UNKNOWN", "OpenCalls", "Outcome", "intents
 
 INTENT, SENT, DONE = "intent", "sent", "done"
 _WAITING = "waiting "
+_CHILDREN = "children "
 _UNKNOWN = (
     "This call was interrupted after it had begun. Whether it took effect is unknown, and it was "
     "not repeated. Find out before you try again."
 )
 _STOPPED = "Not run: the turn was stopped first."
+_CUT_SHORT = "The turn was stopped before its sub-agents had ended."
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,19 @@ class OpenCalls:
     def waits(self, call_id: str, question: str) -> None:
         self.states[call_id] = _WAITING + question
 
+    def join(self, call_id: str) -> str:
+        """Id of the join of the sub-agents that a call waits for, or nothing."""
+        state = self.states[call_id]
+        return state.removeprefix(_CHILDREN) if state.startswith(_CHILDREN) else ""
+
+    def joins(self, call_id: str, join: str) -> None:
+        self.states[call_id] = _CHILDREN + join
+
+    @property
+    def open_joins(self) -> int:
+        """How many calls without a result wait for sub-agents."""
+        return sum(bool(self.join(call.id)) for call in self.calls if call.id not in self.results)
+
     @property
     def questions(self) -> list[str]:
         """Ids of all questions that calls without a result wait for."""
@@ -96,7 +111,8 @@ class OpenCalls:
                 found.append(self.results[call.id])
                 continue
             begun = self.states[call.id] in {SENT, DONE}
-            outcome = UNKNOWN if begun else Outcome(_STOPPED, is_error=True)
+            stopped = _CUT_SHORT if self.join(call.id) else _STOPPED
+            outcome = UNKNOWN if begun else Outcome(stopped, is_error=True)
             found.append(result_message(call, outcome, span))
         return found
 

@@ -16,7 +16,6 @@ from bursar.errors import BursarError, Fenced, StoreUnavailable
 from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.leases import Claimed, InboxItem
-from bursar.sessions import ancestors_of
 from bursar.store.codec import text
 from bursar.store.scripts import budgets, leases
 from bursar.store.scripts import turns as scripts
@@ -25,7 +24,6 @@ from bursar.store.scripts.turns import Started
 from bursar_worker.authority import Authority
 from bursar_worker.ending import Ending, Stopped
 from bursar_worker.freed import Freed
-from bursar_worker.hooks import HookRunner
 from bursar_worker.kit import Kit
 from bursar_worker.scope import Scope
 from bursar_worker.stopping import stop
@@ -35,6 +33,7 @@ from bursar_worker.writer import SessionWriter
 __all__ = ["Drive"]
 
 _AGAIN_S = 5.0  # what a tool gets to clean up before it is cancelled once more
+_NEWS = frozenset({"approval", "join"})
 _MAX_ATTEMPTS = 3  # claims in a row that died without any progress
 
 logger = logging.getLogger(__name__)
@@ -153,23 +152,14 @@ class Drive:
         await self._release()
 
     async def _scope(self) -> Scope:
-        fields = self._claimed.fields
-        ancestors = await ancestors_of(
-            self._kit.store, self._session, parent=fields["parent"], root=fields["root"]
-        )
-        path = budgets.Path.of(self._session, user=fields["user"], ancestors=ancestors)
-        agent = self._agent or Agent(name=fields["agent"], model=fields["model"])
-        return Scope(
-            kit=self._kit,
-            agent=agent,
-            lease=self.lease,
+        return await Scope.open(
+            self._kit,
+            self._agent,
+            self.lease,
+            self._claimed.fields,
             writer=self._writer,
             authority=self._authority,
             progressed=self._progressed,
-            fields=fields,
-            path=path,
-            tools=await self._kit.mcp.tools_of(agent),
-            hooks=HookRunner(agent),
         )
 
     def _progressed(self) -> None:
@@ -187,7 +177,7 @@ class Drive:
         if self._agent is None and not turn.cancelled:
             return None
         if turn.state == "waiting":
-            kinds = {"timer", "budget", "approval"}
+            kinds = {"timer", "budget", *_NEWS}
             timers = [item for item in self._inbox if item.target == tid and item.kind in kinds]
             await turn.wake(timers, early=not timers and not turn.cancelled)
         return turn
@@ -288,12 +278,27 @@ class Drive:
         while True:
             about_it = [item for item in self._inbox if item.target == turn.id]
             ending = await turn.finish(about_it)
+            if ending is Ending.CHILDREN:
+                if await self._stop_children(turn):
+                    return Ending.PARKED
+                continue
             if ending is not Ending.INJECTED:
                 failpoint("C16")
                 return ending
             await self._look_into_inbox(turn)
             if not turn.cancelled and await turn.go_on():
                 return None
+
+    async def _stop_children(self, turn: TurnRun) -> bool:
+        """Stop what the turn has spawned, and wait without a worker until that has ended.
+
+        False: it has, or something came in; try to end the turn once more.
+        """
+        await self._kit.inputs.cancel_below(self._session, "what it was for has ended")
+        parked = await turn.park(self._seen_seq)
+        if parked is Parking.NEWS:
+            await self._look_into_inbox(turn)
+        return parked is Parking.DONE
 
     async def _park(self, turn: TurnRun) -> "Ending | None":
         """Let go of a turn that waits; if something came in meanwhile, look at that first.
@@ -320,8 +325,8 @@ class Drive:
         self._tell(turn)
 
     def _answers(self, turn: TurnRun) -> list[InboxItem]:
-        """Items that say no more than that the turn should look at its questions again."""
-        return [item for item in self._inbox if (item.kind, item.target) == ("approval", turn.id)]
+        """Items that say no more than that the turn should look again at what it waits for."""
+        return [item for item in self._inbox if item.kind in _NEWS and item.target == turn.id]
 
     def _tell(self, turn: TurnRun) -> None:
         """Tell a turn what the inbox holds about it."""

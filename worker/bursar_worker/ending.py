@@ -14,6 +14,7 @@ class Ending(enum.Enum):
     PARKED = "the turn waits, the lease was given back"
     RELEASE = "the turn is to be gone on with by another worker"
     INJECTED = "none: an input joined the turn, which is to be dealt with first"
+    CHILDREN = "none: sub-agents that it spawned have not ended"
 
 
 class Stopped(Exception):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bursar.children import Join
 from bursar.clock import monotonic_s
 from bursar.context import Progress, ToolContext
 from bursar.errors import BursarError, Fenced, StoreUnavailable
@@ -29,8 +30,11 @@ async def execute(
     call: ToolCall,
     arguments: dict[str, Any],
     boundary: Boundary,
-) -> Outcome:
-    """Run a tool to its end. Only the loss of the session gets out of here as an error."""
+) -> Outcome | Join:
+    """Run a tool to its end, or to where sub-agents are to go on.
+
+    Only the loss of the session gets out of here as an error.
+    """
     settings = scope.kit.settings
     timeout_s = settings.tool_timeout_s if tool.timeout_s is None else tool.timeout_s
     context, close = _context(scope, span, call, timeout_s, boundary)
@@ -38,7 +42,7 @@ async def execute(
     try:
         async with asyncio.timeout(timeout_s):
             value = await tool.run(context, arguments)
-        return Outcome(render_output(value, limit))
+        return value if isinstance(value, Join) else Outcome(render_output(value, limit))
     except TimeoutError:
         return Outcome(f"The tool did not answer within {timeout_s:g} s.", is_error=True)
     except asyncio.CancelledError:

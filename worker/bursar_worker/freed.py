@@ -1,4 +1,4 @@
-"""What a drive sets free on its way, places and money, and who is told that it is there."""
+"""What others wait for and a drive brings: places, money, the ends of sub-agents. Who is told."""
 
 import asyncio
 import logging
@@ -31,14 +31,17 @@ class Freed:
         self._lease.freed.clear()
 
     async def ring(self) -> None:
-        """Ring for sessions that waited for the slot under the workspace's cap that is free now."""
+        """Ring for sessions that waited for the place that is free now, and for the one above."""
         self.wake_waiters()
+        for told in self._lease.told:
+            await self._kit.bells.tell(told.ring, told.outcome, told.worker)
+        self._lease.told.clear()
         ws = self._lease.session.workspace
-        for ref in self._lease.next_blocked:
+        for blocked in self._lease.next_blocked:
+            why, _, ref = blocked.partition(" ")
             other = ws.session(ref.partition("/")[2])
-            ring = await leases.unblock(
-                self._kit.store, other, why="cap", list_key=ws.shard.blocked_cap(ws.id)
-            )
+            list_key = ws.shard.blocked_cap(ws.id) if why == "cap" else other.tree_blocked
+            ring = await leases.unblock(self._kit.store, other, why=why, list_key=list_key)
             if ring is not None:
                 await self._kit.bells.ring(ring)
         self._lease.next_blocked.clear()

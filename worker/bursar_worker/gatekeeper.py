@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.gate.approvals import ApprovalView
 from bursar.gate.boundary import Boundary
+from bursar.gate.chain import under
 from bursar.gate.display import MAX_NAME
 from bursar.gate.grants import PathGrant, covers_outside
 from bursar.gate.patterns import Action, tool_action
@@ -120,9 +122,7 @@ class Gatekeeper:
             if look:
                 await asyncio.sleep(_pause_s(look))
             snapshot = await self._scope.kit.snapshots.read(workspace, root, max_age_s=max_age_s)
-            policy = layers_from(
-                snapshot.policies, self._scope.agent.name, self._scope.agent.policy
-            )
+            policy = self._rules(snapshot.policies)
             request = replace(self._request(way, policy), granted=snapshot)
             if look == _MAX_LOOKS:
                 return self._given_up(way, request, "the rules keep changing")
@@ -145,6 +145,10 @@ class Gatekeeper:
             except _StaleError:
                 max_age_s = 0.0
         raise AssertionError("the last look returns")
+
+    def _rules(self, stored: Mapping[bytes, bytes]) -> Layered:
+        agent = self._scope.agent
+        return under(layers_from(stored, agent.name, agent.policy), self._scope.chain, stored)
 
     def _given_up(self, way: WantedCall, request: GateRequest, why: str) -> Outcome:
         record = self._record(way, request, Verdict("deny", "gate", "system", why))

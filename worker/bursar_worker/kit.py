@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from bursar.agents import Agent
 from bursar.budgets.pricing import PriceBook
 from bursar.gate.pipeline import Gate
+from bursar.inbox import Inputs
 from bursar.models import Model
 from bursar.queue import Bells
+from bursar.registry import Registry
 from bursar.settings import WorkerSettings
 from bursar.store.store import Store
 from bursar_worker.mcp import McpTools
@@ -24,7 +26,9 @@ class Kit:
     worker_id: str
     settings: WorkerSettings
     store: Store
+    registry: Registry
     bells: Bells
+    inputs: Inputs
     agents: dict[str, Agent]
     prices: PriceBook
     gate: Gate

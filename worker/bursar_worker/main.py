@@ -18,6 +18,7 @@ from bursar.clock import wall_ms
 from bursar.errors import BursarError, InvalidInput, ModelError, StoreUnavailable
 from bursar.gate.pipeline import Gate
 from bursar.ids import new_id
+from bursar.inbox import Inputs
 from bursar.queue import (
     Bell,
     Bells,
@@ -71,7 +72,9 @@ class WorkerProcess:
             worker_id=self.id,
             settings=settings,
             store=store,
+            registry=registry,
             bells=bells,
+            inputs=Inputs(store, registry, bells),
             agents=agents,
             prices=PriceBook(settings.prices),
             gate=Gate(),

@@ -1,15 +1,20 @@
-"""How a turn waits without a worker: for a provider's time, for money, or for people."""
+"""How a turn waits without a worker: for a provider's time, for money, for people, for others."""
+
+from collections.abc import Sequence
 
 import msgspec
 
 from bursar.events import Span
+from bursar.leases import InboxItem
+from bursar.store.codec import encode_json
 from bursar.store.scripts import parking
 from bursar.store.scripts.parking import MoneyWait, Parking
+from bursar_worker.ending import Verdict
 from bursar_worker.money import Unpaid, keeping
 from bursar_worker.questions import AwaitsAnswer
 from bursar_worker.scope import Scope
 
-__all__ = ["Parked", "Waited", "park"]
+__all__ = ["Parked", "Stopping", "Waited", "park", "resume"]
 
 
 class Parked(Exception):
@@ -18,6 +23,14 @@ class Parked(Exception):
     def __init__(self, wait_s: float, reason: str) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+class Stopping(Exception):
+    """The turn is to end with this verdict, as soon as the sub-agents it spawned have ended."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"{verdict.outcome}, once its sub-agents have stopped")
+        self.verdict = verdict
 
 
 class Waited(msgspec.Struct, frozen=True):
@@ -30,15 +43,20 @@ class Waited(msgspec.Struct, frozen=True):
 
 
 async def park(
-    scope: Scope, span: Span, why: Parked | Unpaid | AwaitsAnswer, seen_seq: int
+    scope: Scope, span: Span, why: Parked | Unpaid | AwaitsAnswer | Stopping, seen_seq: int
 ) -> Parking:
     """Let the session go until what its turn waits for is there."""
+    verdict = b""
     if isinstance(why, Unpaid):
         return await _park_for_money(scope, span, why, seen_seq)
     if isinstance(why, AwaitsAnswer):
         # Deadlines have timers of their own; only an inbox item wakes it.
-        reason, wait_ms = "approval", 0
-        event = span.event("turn.waiting", reason=reason, approvals=why.questions)
+        reason, wait_ms = "approval" if why.questions else "children", why.again_ms
+        asks = {"approvals": why.questions} if why.questions else {}
+        event = span.event("turn.waiting", reason=reason, tasks=why.joins, **asks)
+    elif isinstance(why, Stopping):
+        reason, wait_ms, verdict = "stopping", 0, encode_json(why.verdict)
+        event = span.event("turn.waiting", reason=reason)
     else:
         reason, wait_ms = "rate_limited", max(1, int(why.wait_s * 1000))
         event = span.event("turn.waiting", reason=reason, detail=str(why), wake_in_ms=wait_ms)
@@ -51,6 +69,25 @@ async def park(
             seen_seq=seen_seq,
             wake_ms=wait_ms,
             events=[event],
+            verdict=verdict,
+        )
+    )
+
+
+async def resume(scope: Scope, span: Span, waited: Waited, items: Sequence[InboxItem]) -> None:
+    """Have the turn run again; the items that woke it are dropped."""
+    events = [span.event("turn.resumed")]
+    if waited.waiter and waited.woken == "raised":
+        events.insert(0, span.event("budget.raised", account=waited.waits_for))
+    await scope.writer.write(
+        lambda: parking.resume(
+            scope.store,
+            scope.lease,
+            span.turn,
+            items,
+            events,
+            account=waited.waits_for or "ws",
+            waiter=waited.waiter,
         )
     )
 

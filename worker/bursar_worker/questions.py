@@ -64,11 +64,19 @@ class News:
 
 
 class AwaitsAnswer(Exception):
-    """Calls of the step wait for people, and nothing else is left to do."""
+    """Calls of the step wait for people or for sub-agents, and nothing else is left to do.
 
-    def __init__(self, questions: Sequence[str]) -> None:
-        super().__init__(f"waits for answers to {', '.join(questions)}")
+    Args:
+        joins: how many calls wait for sub-agents.
+        again_ms: after which to look again although nothing came in; 0 for never.
+
+    """
+
+    def __init__(self, questions: Sequence[str], joins: int = 0, again_ms: int = 0) -> None:
+        super().__init__(f"waits for answers to {len(questions)} questions and {joins} tasks")
         self.questions = tuple(questions)
+        self.joins = joins
+        self.again_ms = again_ms
 
 
 class Questions:

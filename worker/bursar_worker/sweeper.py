@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from bursar.budgets.periods import reset_due
 from bursar.budgets.waiters import wake_all
 from bursar.errors import BursarError, StoreUnavailable
-from bursar.inbox import Inputs
 from bursar.kill_switch import sweep_killed
 from bursar.queue import Bell
 from bursar.registry import Registry, redis_ms
@@ -28,6 +27,7 @@ from bursar_worker.gate_timers import GateTimers
 from bursar_worker.grace import Grace
 from bursar_worker.hooks import SessionEnds
 from bursar_worker.kit import Kit
+from bursar_worker.tree_timers import TreeTimers
 
 __all__ = ["Sweeper"]
 
@@ -50,12 +50,13 @@ class Sweeper:
         self._registry = registry
         self._worker_id = kit.worker_id
         self._shards = [ShardKeys(number) for number in range(settings.shards)]
-        self._inputs = Inputs(kit.store, registry, kit.bells)
+        self._inputs = kit.inputs
         self._now_ms = 0
         self._grace = grace
         self._hear = hear
         ends = SessionEnds(kit.store, registry, kit.agents)
         self._timers = GateTimers(kit.store, kit.bells, ends)
+        self._trees = TreeTimers(kit.store, kit.inputs)
 
     async def run(self) -> None:
         """Sweep until cancelled. An outage of Redis is waited out."""
@@ -154,6 +155,9 @@ class Sweeper:
         if kind == "wake":
             ring = await leases.fire_timer(self._store, session, member=member, turn=target)
             return await self._ring(ring)
+        if kind in {"limit", "tree"}:
+            await self._trees.fire(kind, session, target)
+            return 1
         if kind in {"approval", "allowance", "capability", "ended", "hooks"}:
             return await self._timers.fire(kind, session, target)
         key = session.workspace.hold(target)

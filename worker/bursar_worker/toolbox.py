@@ -1,16 +1,18 @@
 """The tool calls of one step: through the gate, run at once, each result committed when it ends.
 
-Calls that wait for a person hold nothing up: the others run, and an answer that comes meanwhile
-starts its call beside them. Only when nothing else is left does the turn let go of its worker.
-After a crash the next owner goes on from the states in Redis: what was not sent runs, what is done
-is reused, and a sent call runs again only if its tool says that this is harmless. Otherwise its
-outcome is unknown, and the model is told so.
+Calls that wait for a person or for sub-agents hold nothing up: the others run, and an answer that
+comes meanwhile starts its call beside them. Only when nothing else is left does the turn let go of
+its worker. After a crash the next owner goes on from the states in Redis: what was not sent runs,
+what is done is reused, and a sent call runs again only if its tool says that this is harmless.
+Otherwise its outcome is unknown, and the model is told so.
 """
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from bursar.audit.entries import Record
+from bursar.children import Join
 from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.gate.display import MAX_NAME, readable
@@ -19,10 +21,11 @@ from bursar.store.codec import encode_message
 from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.budgets import HoldRef
 from bursar.store.scripts.turns import Commit
-from bursar.tools import render_output
+from bursar.tools import Tool, render_output
 from bursar_worker.calls import DONE, SENT, UNKNOWN, OpenCalls, Outcome, result_message
+from bursar_worker.children import Children
 from bursar_worker.execution import execute
-from bursar_worker.gatekeeper import Admitted, Gatekeeper
+from bursar_worker.gatekeeper import Gatekeeper
 from bursar_worker.intake import hook_context
 from bursar_worker.money import Unpaid
 from bursar_worker.questions import AwaitsAnswer, News, Questions
@@ -52,6 +55,7 @@ class Toolbox:
         self._span = span
         self._news = news
         self._gatekeeper = Gatekeeper(scope, span, Questions(scope, span, asked_of))
+        self._children = Children(scope, span)
         self._places = asyncio.Semaphore(self._settings.tool_concurrency)
         self._unpaid: dict[str, Unpaid] = {}
         self._looked: dict[str, int] = {}
@@ -68,7 +72,7 @@ class Toolbox:
         Raises:
             Unpaid: others hold the money for a call. It was not made; all others have a result,
                 or wait as well.
-            AwaitsAnswer: calls wait for people; all others have a result.
+            AwaitsAnswer: calls wait for people or sub-agents; all others have a result.
             Fenced: another worker took the session over; running tools are stopped.
 
         """
@@ -83,8 +87,8 @@ class Toolbox:
             await stop(*running.values(), again_s=_AGAIN_S)
         if self._unpaid:
             raise next(iter(self._unpaid.values()))
-        if calls.questions:
-            raise AwaitsAnswer(calls.questions)
+        if calls.questions or calls.open_joins:
+            raise AwaitsAnswer(calls.questions, calls.open_joins, self._children.again_ms)
 
     def _start_missing(self, calls: OpenCalls, running: dict[str, asyncio.Task[None]]) -> None:
         """Look at every call that has no result, unless somebody is at it or nothing is new."""
@@ -126,6 +130,9 @@ class Toolbox:
         if index >= limit:
             record = self._record(call, "refused", f"a step has at most {limit} calls")
             return Outcome(_LIMIT.format(limit=limit), is_error=True, record=record), None
+        if join := calls.join(call.id):
+            joined = await self._children.look(join)
+            return None if joined is None else (await self._joined(call, joined), None)
         admitted = await self._gatekeeper.admit(call, calls)
         if admitted is None:
             return None
@@ -141,9 +148,37 @@ class Toolbox:
             self._scope, self._span, admitted.tool, call, admitted.arguments, admitted.boundary
         )
         failpoint("C12")
-        outcome = await self._looked_at(call, admitted, outcome)
+        if isinstance(outcome, Join):
+            opened = await self._children.open(call, outcome)
+            if isinstance(opened, str):
+                calls.joins(call.id, opened)
+                await self._settle_hold(admitted.hold)
+                return None
+            outcome = opened
+        outcome = await self._looked_at(call, admitted.tool, admitted.arguments_json, outcome)
         record = self._record(call, "error" if outcome.is_error else "ok")
         return replace(outcome, record=record), admitted.hold
+
+    async def _joined(self, call: ToolCall, outcome: Outcome) -> Outcome:
+        """What sub-agents brought, as the result of the call that gave them their tasks."""
+        outcome = await self._looked_at(
+            call, self._scope.tools.get(call.name), call.arguments, outcome
+        )
+        return replace(outcome, record=self._record(call, "error" if outcome.is_error else "ok"))
+
+    async def _settle_hold(self, hold: HoldRef | None) -> None:
+        """The tool has done its part: nothing is held while its sub-agents are at work."""
+        if hold is None:
+            return
+        commit = Commit(
+            hold=hold,
+            actual_microusd=hold.cost_microusd,
+            warning=self._span.event("budget.warning").body,
+        )
+        scope, turn = self._scope, self._span.turn
+        await self._writer.write(
+            lambda: scripts.commit_step(scope.store, scope.lease, turn, commit, [])
+        )
 
     def _record(self, call: ToolCall, outcome: str, reason: str = "") -> bytes:
         """The audit entry about what became of a call, beside that of the decision about it."""
@@ -161,14 +196,16 @@ class Toolbox:
             details={"tool": readable(call.name, MAX_NAME), "step": span.step},
         ).body
 
-    async def _looked_at(self, call: ToolCall, admitted: Admitted, outcome: Outcome) -> Outcome:
+    async def _looked_at(
+        self, call: ToolCall, tool: Tool[..., Any] | None, arguments: str, outcome: Outcome
+    ) -> Outcome:
         """The outcome as the agent's hooks want the model to read it."""
         hooks, span = self._scope.hooks, self._span
-        if not hooks.has("tool_error" if outcome.is_error else "post_tool"):
+        if tool is None or not hooks.has("tool_error" if outcome.is_error else "post_tool"):
             return outcome
         ask = hooks.tool_error if outcome.is_error else hooks.post_tool
         context = hook_context(self._scope, span.turn, span.step)
-        told = await ask(context, call.id, admitted.tool, admitted.arguments_json, outcome.output)
+        told = await ask(context, call.id, tool, arguments, outcome.output)
         shown = render_output(told.output, self._settings.tool_output_max)
         return replace(outcome, output=shown, is_error=told.is_error)
 

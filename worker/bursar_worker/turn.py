@@ -6,25 +6,25 @@ from collections.abc import Sequence
 import msgspec
 
 from bursar.clock import wall_ms
-from bursar.errors import Conflict, Fenced, ModelError, StoreUnavailable
+from bursar.errors import Conflict, Fenced, ModelError, StoreUnavailable, TreeCancelled
 from bursar.events import Event, Span
 from bursar.failpoints import failpoint
 from bursar.leases import InboxItem
 from bursar.messages import Message
 from bursar.registry import redis_ms
-from bursar.store.codec import text
-from bursar.store.scripts import parking
+from bursar.store.codec import decode_json, text
 from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.parking import Parking
-from bursar.store.scripts.sessions import ended_record, index_keys
 from bursar.store.scripts.turns import Commit, Finished
 from bursar_worker.answer import Answer
 from bursar_worker.calls import OpenCalls, intents
+from bursar_worker.children.answers import StructuredAnswer
 from bursar_worker.deferred import DeferredCall
 from bursar_worker.ending import Ending, Stopped, Verdict
+from bursar_worker.finishing import finish_turn, verdict_of_cancel
 from bursar_worker.intake import admitted, blocked_record, joined_messages
 from bursar_worker.money import Unpaid, book_late, may_close
-from bursar_worker.parking import Parked, Waited, park
+from bursar_worker.parking import Parked, Stopping, Waited, park, resume
 from bursar_worker.questions import AwaitsAnswer, News, close_all, questions_of
 from bursar_worker.scope import Scope
 from bursar_worker.step import ModelStep
@@ -59,7 +59,7 @@ class TurnRun:
         """Inputs that joined this turn and that the agent has not seen."""
         self._exhausted = exhausted
         self.handed_back = False
-        self.parking: Parked | Unpaid | AwaitsAnswer | None = None
+        self.parking: Parked | Unpaid | AwaitsAnswer | Stopping | None = None
         self.news = News()
         self._seen_news: int | None = None
         self._records: list[bytes] = []  # audit entries that go with the turn's end
@@ -76,6 +76,7 @@ class TurnRun:
         self._step: ModelStep | None = None
         self._open: OpenCalls | None = None
         self._transcript = Transcript("", [])
+        self._structured = StructuredAnswer(scope)
 
     @property
     def _span(self) -> Span:
@@ -85,7 +86,7 @@ class TurnRun:
         """Read what the turn needs to go on from where it is."""
         store, session = self._scope.store, self._scope.session
         numbers = ("steps", "started_ms", "wake_at_ms")
-        fields = ("state", "deferred", *numbers, *Waited.__struct_fields__)
+        fields = ("state", "deferred", "verdict", *numbers, *Waited.__struct_fields__)
         record = store.redis.call("HMGET", session.workspace.turn(self.id), *fields)
         try:
             self._transcript = await self._read_transcript()
@@ -93,7 +94,9 @@ class TurnRun:
             if not self._exhausted:
                 raise
             logger.exception("turn %s has a history that cannot be read", self.id)
-        self.state, deferred, *values = map(text, await record)
+        self.state, deferred, verdict, *values = map(text, await record)
+        if verdict:
+            self._verdict = decode_json(verdict, Verdict)
         self._steps, self._started_ms, self._wake_at_ms = (int(each or 0) for each in values[:3])
         self._waited = Waited(*values[3:])
         answer = unanswered(self._transcript.messages) if effects else None
@@ -118,20 +121,8 @@ class TurnRun:
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:
         """Run again after having been parked; ``early`` parks it once more for the time left."""
-        waited, events = self._waited, [self._span.event("turn.resumed")]
-        if waited.waiter and waited.woken == "raised":
-            events.insert(0, self._span.event("budget.raised", account=waited.waits_for))
-        await self._writer.write(
-            lambda: parking.resume(
-                self._scope.store,
-                self._scope.lease,
-                self.id,
-                items,
-                events,
-                account=waited.waits_for or "ws",
-                waiter=waited.waiter,
-            )
-        )
+        waited = self._waited
+        await resume(self._scope, self._span, waited, items)
         if waited.waiter and waited.woken == "denied":
             self._verdict = Verdict("failed", "budget_exhausted", waited.woken_reason)
         if waited.waiter:
@@ -170,6 +161,8 @@ class TurnRun:
             self._verdict = Verdict("failed", unpaid.refused.code, unpaid.refused.message)
         except ModelError as error:
             self._verdict = Verdict("failed", error.code, error.message)
+        except TreeCancelled as error:
+            self._verdict = Verdict("cancelled", "cancelled", error.message)
         except (Stopped, Fenced, StoreUnavailable):
             raise
         except Exception:
@@ -213,14 +206,17 @@ class TurnRun:
             answer = await self._close(unpaid)
             verdict = Verdict("succeeded", "budget_closed", _CLOSED)
         self.first_attempt = 1
-        if not answer.message.tool_calls:
+        calls = answer.message.tool_calls
+        said = None if calls else await self._structured.objection(answer.message.text, self.id)
+        if not calls and said is None:
             # The last answer is committed together with the turn's end, in one script.
             self._answer, self._verdict = answer, verdict
             return
-        await self._commit(answer, span)
+        await self._commit(answer, span, [said] if said else [])
         self._steps += 1
-        self._open = OpenCalls.of(answer.message, {})
-        await self._run_tools(self._open, span)
+        if calls:
+            self._open = OpenCalls.of(answer.message, {})
+            await self._run_tools(self._open, span)
 
     async def _ask(self, *, closing: bool = False) -> Answer:
         scope = self._scope
@@ -262,17 +258,18 @@ class TurnRun:
         self._steps += 1
         return True
 
-    async def _commit(self, answer: Answer, span: Span) -> None:
+    async def _commit(self, answer: Answer, span: Span, also: Sequence[Message] = ()) -> None:
         calls = answer.message.tool_calls
         events = [
             *answer.events,
             *(span.event("tool.requested", call=call.id, name=call.name) for call in calls),
         ]
         commit = answer.commit(span, intents(calls))
-        await self._commit_step(commit, events)
+        messages = [*commit.messages, *also]
+        await self._commit_step(msgspec.structs.replace(commit, messages=messages), events)
         failpoint("C9")
         self._unbooked = None
-        self._transcript.add([answer.message])
+        self._transcript.add(messages)
         self._step = None
 
     async def _commit_step(self, commit: Commit, events: list[Event]) -> None:
@@ -343,38 +340,28 @@ class TurnRun:
             left = await questions_of(self._scope, self.id)
         await close_all(self._scope, left, f"the turn is {verdict.outcome}")
         commit, events = await self._last_words(verdict, items)
-        kind = f"turn.{verdict.outcome}"
-        events.append(self._span.event(kind, code=verdict.code, reason=verdict.reason))
-        user, path = self._scope.fields["user"], self._scope.fields["workspace_path"]
-        finished = await self._writer.write(
-            lambda: scripts.finish(
-                self._scope.store,
-                self._scope.lease,
-                self.id,
-                outcome=verdict.outcome,
-                code=verdict.code,
-                reason=verdict.reason,
-                index_keys=index_keys(self._scope.session, user, path),
-                commit=commit,
-                events=events,
-                ended_event=Span(self._scope.session.id).event("session.ended").body,
-                ended_audit=ended_record(self._scope.session),
-            )
-        )
-        if finished is not Finished.INJECTED:
+        finished = await finish_turn(self._scope, self._span, verdict, commit, events)
+        if finished is Finished.CHILDREN:
+            await self._settle_words(verdict)
+        elif finished is not Finished.INJECTED:
             self._unbooked = None
         return Ending[finished.name]
+
+    async def _settle_words(self, verdict: Verdict) -> None:
+        """Commit what the turn ends with, which has to wait: for what it spawned to stop."""
+        commit, events = await self._last_words(verdict, [])
+        if self._open is not None:
+            commit = msgspec.structs.replace(commit, effects_done=self._open.fields())
+        await self._commit_step(commit, events)
+        self._answer = self._unbooked = self._step = self._open = self._deferred = None
+        self._records = []
+        self._verdict = verdict
+        self.parking = Stopping(verdict)
 
     async def _final_verdict(self) -> Verdict:
         if self._verdict is not None and not self.cancelled:
             return self._verdict
-        key = self._scope.session.workspace.turn(self.id)
-
-        async def read() -> str:
-            return text(await self._scope.store.redis.call("HGET", key, "cancel_reason"))
-
-        reason = await self._writer.write(read)
-        return Verdict("cancelled", "cancelled", reason or "cancelled while it ran")
+        return await verdict_of_cancel(self._scope, self.id)
 
     async def _last_words(
         self, verdict: Verdict, items: Sequence[InboxItem]

@@ -12,7 +12,7 @@ What is stored comes with the snapshot of the workspace's rules and grants, see
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 WORKSPACE = "ws"
 """Under which the workspace's own policy is stored; ``agent:<name>`` is that for an agent."""
 
+_STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 _CLOSED = Policy(blocked=[f"{k}://**" for k in ("tool", "file", "exec", "net", "spawn", "custom")])
 
 
@@ -67,10 +68,22 @@ class Layered:
     """Policies over each other, which the gate takes where it takes one."""
 
     layers: tuple[Layer, ...]
+    above: tuple["Layered", ...] = ()
+    """The rules of the agents that a sub-agent works for: each has to allow what it does."""
 
     def decide(self, action: str | Action, effect: Effect) -> PolicyDecision:
         """``rule`` says whose rule it is: ``ask net://** (workspace policy, version 3)``."""
-        return judge(self._named, action, effect)
+        target = Action.parse(action) if isinstance(action, str) else action
+        found = judge(self._named, target, effect)
+        for rules in self.above:
+            theirs = rules.decide(target, effect)
+            # Whom a sub-agent may give tasks to, its own code says; what those may do is judged.
+            silent = target.kind == "spawn" and not theirs.listed
+            if not silent and _STRICTNESS[theirs.verdict] > _STRICTNESS[found.verdict]:
+                whose = rules.layers[-1].name.removeprefix("code of ")
+                rule = theirs.rule if theirs.layer else f"{theirs.rule}, of {whose} above"
+                found = replace(theirs, rule=rule)
+        return found
 
     @cached_property
     def _named(self) -> tuple[tuple[str, Policy], ...]:
@@ -86,7 +99,8 @@ class Layered:
 
     @cached_property
     def _hash(self) -> str:
-        content = [(layer.name, layer.policy.to_dict()) for layer in self.layers]
+        content: list[Any] = [(layer.name, layer.policy.to_dict()) for layer in self.layers]
+        content += [rules.hash for rules in self.above]
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,10 +30,11 @@ def test_small_shard_numbers_have_two_digits() -> None:
     assert WorkspaceKeys(workspace, 16).hash == f"bursar:{{s03}}:w:{workspace}"
 
 
-def test_stateful_scripts_begin_with_the_same_nine_keys() -> None:
-    assert len(SESSION.stateful) == 9
-    assert SESSION.stateful[:4] == SESSION.counted
-    assert [key.rpartition(":")[2] for key in SESSION.stateful[4:]] == list(STATES)
+def test_stateful_scripts_begin_with_the_same_thirteen_keys() -> None:
+    assert len(SESSION.stateful) == 13
+    assert SESSION.stateful[:6] == SESSION.counted
+    assert SESSION.counted[:4] == SESSION.logged
+    assert [key.rpartition(":")[2] for key in SESSION.stateful[6:11]] == list(STATES)
 
 
 def test_a_reference_leads_back_to_its_session() -> None:

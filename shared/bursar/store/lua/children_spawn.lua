@@ -67,9 +67,9 @@ local function read_children()
   end
   return list
 end
--- What stands against so many more children; a new join must fit as a whole.
-local function why_not(fresh, known)
-  if redis.call('SCARD', live) + (known and fresh or all) > tonumber(max_live) then
+-- What stands against so many more children.
+local function why_not(fresh)
+  if redis.call('SCARD', live) + fresh > tonumber(max_live) then
     return {'tree_full', max_live}
   end
   local w = redis.call('HMGET', workspace, 'killed', 'max_sessions', 'max_queued')
@@ -108,7 +108,7 @@ end
 local list = read_children()
 if not list then return {'bad_amount'} end
 local known = join ~= '' and redis.call('HEXISTS', joins, join .. ':n') == 1
-local refusal = why_not(#list, known)
+local refusal = why_not(#list)
 if refusal then return refusal end
 local of_step = redis.call('HMGET', turn, 'spawn_step', 'spawned')
 local spawned = of_step[1] == step and tonumber(of_step[2]) or 0

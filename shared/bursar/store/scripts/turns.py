@@ -13,8 +13,8 @@ from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
-from bursar.store.scripts.budgets import EndedAs, HoldRef
 from bursar.store.scripts.above import Above, told_of
+from bursar.store.scripts.budgets import EndedAs, HoldRef
 from bursar.store.scripts.fenced import note_waiting, run_fenced
 from bursar.store.scripts.loader import Script
 from bursar.store.store import Store
