@@ -6,7 +6,6 @@ from bursar.clock import wall_ms
 from bursar.errors import InvalidInput, ModelError
 from bursar.messages import UserMessage
 from bursar.store.codec import decode_json
-from bursar_worker.mcp.arguments import SchemaArguments
 from bursar_worker.scope import Scope
 
 __all__ = ["StructuredAnswer"]
@@ -35,6 +34,9 @@ class StructuredAnswer:
         schema = await self._schema()
         if schema is None:
             return None
+        # Few tasks ask for this, and the checker takes a while to load.
+        from bursar_worker.mcp.arguments import SchemaArguments
+
         try:
             SchemaArguments(schema).parse(answer)
         except InvalidInput as error:
