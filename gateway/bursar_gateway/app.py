@@ -10,7 +10,7 @@ from bursar_gateway.gateway import Gateway
 from bursar_gateway.openapi import CONFIG
 from bursar_gateway.problems import respond
 from bursar_gateway.requests import JsonRequest
-from bursar_gateway.routes import HANDLERS
+from bursar_gateway.routes import HANDLERS, with_large_bodies
 
 __all__ = ["build", "build_routes"]
 
@@ -22,7 +22,7 @@ def build(gateway: Gateway) -> ASGIApp:
 
 def build_routes(gateway: Gateway) -> Litestar:
     return Litestar(
-        HANDLERS,
+        [*HANDLERS, with_large_bodies(gateway.settings.max_import_bytes)],
         state=State({"gateway": gateway}),
         dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
         exception_handlers={Exception: respond},

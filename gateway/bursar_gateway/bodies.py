@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from bursar.budgets.accounts import AccountView
+from bursar.forking import ForkSpec
 from bursar.gate.allowances import AllowanceView, Scope
 from bursar.gate.capability_views import CapabilityView
 from bursar.gate.policy import Effect, Risk
@@ -41,6 +42,7 @@ __all__ = [
     "Revoked",
     "SessionBudget",
     "SessionEnd",
+    "SessionFork",
     "SessionPatch",
     "Trim",
     "TurnAccepted",
@@ -84,6 +86,10 @@ class Kill(_Body, frozen=True):
 
 
 class NewSession(SessionSpec, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class SessionFork(ForkSpec, frozen=True, forbid_unknown_fields=True):
     pass
 
 

@@ -33,7 +33,8 @@ async def idempotency(request: JsonRequest, key: str | None, *, route: str) -> I
     """
     if key is None:
         return Idempotency()
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
+    query = f"?{request.url.query}" if request.url.query else ""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}{query}\n".encode())
     digest.update(await request.body())
     return Idempotency(f"{request.user.id}.{route}", _checked(key), digest.hexdigest())
 

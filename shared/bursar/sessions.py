@@ -28,7 +28,9 @@ __all__ = [
     "get",
     "is_near_limit",
     "locate",
+    "new_session_id",
     "patch",
+    "prepare",
     "read_facts",
     "view",
 ]
@@ -38,6 +40,8 @@ _MAX_MODEL = 128
 _MAX_TAGS, _MAX_TAG = 16, 32
 _MAX_TEXT_BYTES = 256 * 1024
 _MAX_PATH = 64
+_ROUTE = "import"
+"""It stands in the place of a session's id in a path, so none can have it."""
 
 
 class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +67,12 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SessionView(msgspec.Struct, frozen=True):
-    """A session as programs read it. Times are Unix milliseconds by Redis's clock."""
+    """A session as programs read it. Times are Unix milliseconds by Redis's clock.
+
+    ``forked_at`` is the index of the last message that was copied of ``forked_from``.
+    ``imported_from`` is the ``workspace/session`` of the document that it was made from, and
+    ``spent_before_…`` what was spent before then, of which no account here knows.
+    """
 
     id: str
     workspace: str
@@ -94,6 +103,11 @@ class SessionView(msgspec.Struct, frozen=True):
     ending: bool
     worker: str
     custom: dict[str, Any]
+    forked_from: str = ""
+    forked_at: int | None = None
+    imported_from: str = ""
+    spent_before_microusd: int = 0
+    spent_before_tokens: int = 0
 
     def __repr__(self) -> str:
         return f"<Session {self.workspace}/{self.id} {self.state} {self.message_count} messages>"
@@ -125,8 +139,8 @@ async def create(
     if spec.parent:
         above = locate(store, workspace, check_session(spec.parent, "parent"))
         parent = await _inherited(store, above)
-    new = _new_session(store, workspace, spec, entry.model, parent)
-    sid = check_id(spec.id, "id") if spec.id else new_id("ses")
+    new = prepare(store, workspace, spec, entry.model, parent)
+    sid = new_session_id(spec.id)
     if spec.parent:
         sid = f"{root_of(spec.parent)}~{sid}"
     session = locate(store, workspace, sid)
@@ -134,9 +148,26 @@ async def create(
     return await get(store, workspace, opened)
 
 
-def _new_session(
+def new_session_id(given: str, field: str = "id") -> str:
+    """Return the id of a new session: the given one, or else a new one."""
+    if given == _ROUTE:
+        raise InvalidInput(f"{_ROUTE!r} is the name of a route; choose another", field=field)
+    return check_id(given, field) if given else new_id("ses")
+
+
+def prepare(
     store: Store, workspace: str, spec: SessionSpec, model: str, parent: dict[str, str]
 ) -> NewSession:
+    """Check what was asked for, and fill in what was not.
+
+    Args:
+        model: the agent's.
+        parent: what a child takes over; see `_inherited`.
+
+    Raises:
+        InvalidInput: names the field.
+
+    """
     settings = store.settings
     user = parent.get("user") or check_user(spec.user)
     path = _check_path(spec.workspace_path) or parent.get("workspace_path", "")

@@ -80,6 +80,7 @@ async def test_operations_that_are_refused_under_load_say_so(document: Document)
         "create_session", "create_turn", "put_agent_policy", "put_policy", "session_events",
         "turn_events", "mint_capability", "derive_capability", "import_capability",
         "rotate_signing_key", "approval_events", "create_webhook",
+        "fork_session", "import_session",
     }  # fmt: skip
 
 

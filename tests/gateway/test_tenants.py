@@ -17,6 +17,8 @@ from support.questions import put_question
 _BODIES: dict[str, object] = {
     "create_session": {"agent": "echo"},
     "patch_session": {"title": "x"},
+    "fork_session": {"title": "x"},
+    "import_session": {"schema_version": 1, "session": {"id": "other", "agent": "echo"}},
     "add_message": {"role": "user", "text": "x"},
     "create_turn": {"input": "x"},
     "patch_session_budget": {"limit_microusd": 50_000_000},

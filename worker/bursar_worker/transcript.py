@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from bursar.agents import Agent
 from bursar.events import Span
 from bursar.messages import AssistantMessage, Message, ToolMessage, Usage, UserMessage
@@ -90,13 +92,21 @@ class TranscriptReader:
         self._kept_bytes = 0
 
     async def read(
-        self, session: SessionKeys, agent: Agent, *, created_ms: str, context_start: int
+        self,
+        session: SessionKeys,
+        agent: Agent,
+        *,
+        created_ms: str,
+        context_start: int,
+        usage_from: int = 0,
     ) -> Transcript:
         """Read the messages of the current context.
 
         Args:
             context_start: index of its first message; a negative one counts from the end, for a
                 look at the newest messages alone.
+            usage_from: index of the first message whose usage is a ground for holding money; what
+                came before was said by others, or by another model.
 
         """
         call = self._store.redis.call
@@ -107,7 +117,7 @@ class TranscriptReader:
         raw: list[bytes] = await call("LRANGE", session.messages, known.end, -1)
         parts = [agent.instructions, *map(text, await texts)]
         system = "\n\n".join(part for part in parts if part)
-        grown = known.grown(raw, self._max_history_bytes)
+        grown = known.grown(raw, self._max_history_bytes, usage_from=usage_from)
         if context_start >= 0:
             self._keep(session.ref, grown)
         return Transcript(system, list(grown.messages))
@@ -129,8 +139,14 @@ class _History:
     sizes: tuple[int, ...] = ()
     size: int = 0
 
-    def grown(self, raw: Sequence[bytes], max_bytes: int) -> "_History":
-        messages = (*self.messages, *map(decode_message, raw))
+    def grown(self, raw: Sequence[bytes], max_bytes: int, *, usage_from: int = 0) -> "_History":
+        # An end below zero is of a look from behind, which cannot tell whose words it sees.
+        first_own = usage_from - self.end if self.end >= 0 or not usage_from else len(raw)
+        read = (
+            _without_usage(message) if index < first_own else message
+            for index, message in enumerate(map(decode_message, raw))
+        )
+        messages = (*self.messages, *read)
         sizes = (*self.sizes, *map(len, raw))
         size = self.size + sum(map(len, raw))
         end = self.end + len(raw)
@@ -142,6 +158,12 @@ class _History:
 
 
 _NOTHING = _History(("", 0), 0)
+
+
+def _without_usage(message: Message) -> Message:
+    if isinstance(message, AssistantMessage):
+        return msgspec.structs.replace(message, usage=Usage())
+    return message
 
 
 def first_that_fits(messages: Sequence[Message], sizes: Sequence[int], max_bytes: int) -> int:

@@ -110,13 +110,12 @@ class TurnRun:
             self._step = None
 
     async def _read_transcript(self) -> Transcript:
-        fields = self._scope.fields
-        return await self._scope.kit.transcripts.read(
-            self._scope.session,
-            self._scope.agent,
-            created_ms=fields["created_ms"],
-            # A history that killed three workers is not read again, but for open calls at its end.
-            context_start=_TAIL if self._exhausted else int(fields["context_start"]),
+        scope, fields = self._scope, self._scope.fields
+        # A history that killed three workers is not read again, but for open calls at its end.
+        start = _TAIL if self._exhausted else int(fields["context_start"])
+        made, own = fields["created_ms"], int(fields.get("usage_from") or 0)
+        return await scope.kit.transcripts.read(
+            scope.session, scope.agent, created_ms=made, context_start=start, usage_from=own
         )
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:

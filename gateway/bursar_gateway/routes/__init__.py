@@ -9,6 +9,7 @@ from bursar_gateway.routes import (
     audit,
     budgets,
     capabilities,
+    copies,
     health,
     keys,
     ledger,
@@ -22,7 +23,7 @@ from bursar_gateway.routes import (
     workspaces,
 )
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "with_large_bodies"]
 
 HANDLERS = [
     *health.HANDLERS,
@@ -32,6 +33,7 @@ HANDLERS = [
         route_handlers=[
             *workspaces.HANDLERS,
             *sessions.HANDLERS,
+            *copies.HANDLERS,
             *turns.HANDLERS,
             *streams.HANDLERS,
             *budgets.HANDLERS,
@@ -48,3 +50,13 @@ HANDLERS = [
         ],
     ),
 ]
+
+
+def with_large_bodies(max_bytes: int) -> Router:
+    """The routes whose bodies may be larger than others', up to so many bytes."""
+    return Router(
+        path="/v1",
+        guards=[require_key],
+        request_max_body_size=max_bytes,
+        route_handlers=[copies.import_session],
+    )

@@ -4,13 +4,19 @@ from typing import Annotated
 
 import typer
 
+from bursar.cli import copies
 from bursar.cli.options import AsJson, Workspace, connect
 from bursar.cli.output import ago, clean, console, print_fields, print_json, print_table, tokens
 from bursar.errors import Conflict
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, show, end, delete or cancel sessions.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, end, delete or cancel sessions; fork, export, import."
+)
+app.command()(copies.fork)
+app.command()(copies.export)
+app.command("import")(copies.import_)
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]
 
@@ -78,6 +84,9 @@ def show(
             "files": view.workspace_path,
             "tags": ", ".join(view.tags),
             "parent": view.parent,
+            "forked from": view.forked_from
+            + (f", up to message {view.forked_at}" if view.forked_at is not None else ""),
+            "imported": view.imported_from,
             "created": ago(view.created_ms),
             "active": ago(view.active_ms),
             "turns": f"{view.turn_count} turns, {view.step_count} steps, "

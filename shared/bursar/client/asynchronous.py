@@ -172,6 +172,15 @@ class AsyncClient:
         """The same of the installation's log; needs an administrator's key."""
         return self._lines(self.routes.export_installation_audit(unsealed=unsealed))
 
+    def export_session(self, session: str | SessionView) -> AsyncGenerator[bytes]:
+        """A session's document, in lines without their ends, to be stored and imported again.
+
+        Raises:
+            GatewayUnreachable: also when it breaks off; what came before is not a document.
+
+        """
+        return self._lines(self.routes.export_session(session))
+
     async def _lines(self, call: Call[None]) -> AsyncGenerator[bytes]:
         timeout = self._options.stream_timeout
         with translated(self.base_url):
@@ -233,6 +242,8 @@ class AsyncClient:
     delete_session = _sends(Routes.delete_session)
     end_session = _sends(Routes.end_session)
     clear_session = _sends(Routes.clear_session)
+    fork_session = _sends(Routes.fork_session)
+    import_session = _sends(Routes.import_session)
     list_messages = _sends(Routes.list_messages)
     add_message = _sends(Routes.add_message)
     start_turn = _sends(Routes.start_turn)

@@ -14,6 +14,7 @@ from bursar.client.audit_routes import AuditRoutes
 from bursar.client.budget_routes import BudgetRoutes
 from bursar.client.calls import Call
 from bursar.client.capability_routes import CapabilityRoutes
+from bursar.client.copy_routes import CopyRoutes
 from bursar.client.mcp_routes import McpRoutes
 from bursar.client.places import given, id_of
 from bursar.client.policy_routes import PolicyRoutes
@@ -39,6 +40,7 @@ __all__ = ["Routes"]
 
 
 class Routes(
+    CopyRoutes,
     BudgetRoutes,
     AuditRoutes,
     PolicyRoutes,

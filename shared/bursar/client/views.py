@@ -53,7 +53,12 @@ class WorkspaceView(msgspec.Struct, frozen=True):
 
 
 class SessionView(msgspec.Struct, frozen=True):
-    """A session. Times are Unix milliseconds by Redis's clock."""
+    """A session. Times are Unix milliseconds by Redis's clock.
+
+    ``forked_at`` is the index of the last message that was copied of ``forked_from``.
+    ``imported_from`` is the ``workspace/session`` of the document that it was made from, and
+    ``spent_before_…`` what was spent before then, of which no account here knows.
+    """
 
     id: str
     workspace: str
@@ -84,6 +89,11 @@ class SessionView(msgspec.Struct, frozen=True):
     ending: bool = False
     worker: str = ""
     custom: dict[str, Any] = {}
+    forked_from: str = ""
+    forked_at: int | None = None
+    imported_from: str = ""
+    spent_before_microusd: int = 0
+    spent_before_tokens: int = 0
 
     def __repr__(self) -> str:
         return f"<Session {self.workspace}/{self.id} {self.state} {self.message_count} messages>"

@@ -195,6 +195,10 @@ class WorkspaceKeys:
     def idempotency(self, scope: str, key: str) -> str:
         return f"{self.prefix}:idem:{scope}:{key}"
 
+    def draft(self, draft_id: str) -> str:
+        """Messages that become the history of a session which is not made yet."""
+        return f"{self.prefix}:draft:{draft_id}"
+
     @property
     def kill_timer(self) -> str:
         """Member of the shard's timers: this workspace was killed, cancel its turns."""

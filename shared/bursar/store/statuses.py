@@ -23,6 +23,11 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "ended": (Conflict, "session_ended", "the session has ended; start a new one"),
     "busy": (Conflict, "session_busy", "a turn is queued, running or waiting in this session"),
     "exists": (Conflict, "session_exists", "a session with this id exists"),
+    "no_draft": (
+        Conflict,
+        "history_incomplete",
+        "the history was not put together in time, and no session was made; try again",
+    ),
     "no_workspace": (NotFound, "workspace_not_found", "no such workspace"),
     "no_account": (NotFound, "account_not_found", "an account on the path does not exist"),
     "not_found": (NotFound, "turn_not_found", "no such turn in this workspace"),

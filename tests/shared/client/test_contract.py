@@ -125,7 +125,9 @@ def test_ended_states_and_terminal_kinds_are_the_domains() -> None:
 
 
 def test_every_route_of_the_client_exists_and_every_route_of_the_gateway_is_reached() -> None:
-    settings = SimpleNamespace(max_body_bytes=1024, ping_every_s=1.0, stream_send_timeout_s=1.0)
+    settings = SimpleNamespace(
+        max_body_bytes=1024, max_import_bytes=1024, ping_every_s=1.0, stream_send_timeout_s=1.0
+    )
     app = build_routes(cast("Any", SimpleNamespace(settings=settings)))
     theirs = {
         f"{method} {route.path_format}".replace("{ws}", "W")
@@ -159,6 +161,7 @@ def _all_calls() -> list[Call[Any]]:
         "update_workspace": ({},),
         "create_session": ("echo",),
         "add_message": ("S", "x"),
+        "import_session": ({},),
         "start_turn": ("S", "x"),
         "set_session_budget": ("S", budget_views.LimitChange()),
         "set_budget": (budget_views.LimitChange(),),
@@ -199,6 +202,8 @@ def _all_calls() -> list[Call[Any]]:
         "delete_session",
         "end_session",
         "clear_session",
+        "fork_session",
+        "export_session",
         "list_messages",
         "list_session_approvals",
         "session_events",
@@ -220,6 +225,27 @@ def test_bodies_that_the_client_builds_are_bodies_that_the_gateway_takes() -> No
         (routes.set_budget_period("month", time_zone="UTC", resets_ms=5), bodies.PeriodChange),
         (routes.set_session_period("S", "none"), bodies.PeriodChange),
         (routes.deny_budget("ws", reason="no"), bodies.Denial),
+        (
+            routes.fork_session(
+                "S",
+                3,
+                id="i",
+                agent="a",
+                model="m",
+                system_prompt="s",
+                workspace_path="p",
+                priority="background",
+                title="t",
+                tags=("t",),
+                custom={"a": 1},
+                limit_microusd=1,
+                token_limit=1,
+                per_action_microusd=1,
+                per_turn_microusd=1,
+                warn_percent=1,
+            ),
+            bodies.SessionFork,
+        ),
         (routes.checkpoint_ledger(force=True), bodies.CheckpointWish),
         (routes.trim_ledger("1-0"), bodies.Trim),
         (routes.trim_audit(1, "h"), bodies.AuditTrim),

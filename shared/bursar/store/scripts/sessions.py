@@ -51,7 +51,11 @@ class Idempotency(msgspec.Struct, frozen=True):
 
 
 class NewSession(msgspec.Struct, frozen=True):
-    """A session to be made. ``fields`` go into its hash, ``texts`` into its long-text hash."""
+    """A session to be made. ``fields`` go into its hash, ``texts`` into its long-text hash.
+
+    ``draft`` is the key of a history of ``draft_length`` messages, which becomes its own;
+    ``origin`` is what the audit log says of where that comes from.
+    """
 
     user: str
     workspace_path: str
@@ -63,6 +67,9 @@ class NewSession(msgspec.Struct, frozen=True):
     token_limit: int | None = None
     per_turn_microusd: int | None = None
     parent: str = ""
+    draft: str = ""
+    draft_length: int = 0
+    origin: Mapping[str, Any] = {}
 
 
 async def open_workspace(
@@ -140,9 +147,10 @@ async def open_session(
         ws.users,
         ws.audit,
         session.members,
+        *((new.draft, session.messages) if new.draft else ()),
     ]
     event = Span(session.id).event("session.created", user=new.user, parent=new.parent)
-    details = {"agent": new.fields.get("agent", ""), "user": new.user}
+    details = {"agent": new.fields.get("agent", ""), "user": new.user, **new.origin}
     if new.parent:
         details["parent"] = new.parent
     args = [
@@ -152,11 +160,7 @@ async def open_session(
         event.body,
         _record(session, actor, "session.create", details).body,
         settings.event_log_max,
-        new.limit_microusd,
-        unlimited_or(new.token_limit),
-        new.per_action_microusd,
-        "" if new.per_turn_microusd is None else new.per_turn_microusd,
-        new.warn_percent,
+        *_limits(new),
         settings.closing_microusd,
         unlimited_or(settings.user_limit_microusd),
         new.user,
@@ -164,6 +168,7 @@ async def open_session(
         settings.max_tree_live,
         *pairs(new.fields),
         *pairs(new.texts),
+        new.draft_length,
     ]
     reply = await store.run(_OPEN, keys, args)
     if reply[0] == "repeat":
@@ -171,6 +176,17 @@ async def open_session(
     if reply[0] != "ok":
         raise_for(reply)
     return session.id
+
+
+def _limits(new: NewSession) -> tuple[Any, ...]:
+    """What its account is opened with, in the script's order."""
+    return (
+        new.limit_microusd,
+        unlimited_or(new.token_limit),
+        new.per_action_microusd,
+        "" if new.per_turn_microusd is None else new.per_turn_microusd,
+        new.warn_percent,
+    )
 
 
 async def update_session(
