@@ -55,6 +55,7 @@ async def test_a_history_is_copied_whole_and_in_order(stage: Stage, count: int) 
     assert await history(stage.store, stage.session.messages) == messages
     assert text(await stage.store.redis.call("HGET", session.hash, "message_count")) == str(count)
     assert await stage.store.redis.call("PTTL", session.messages) == -1
+    assert await stage.store.redis.call("PTTL", session.events) > 0
     assert await stage.store.redis.call("EXISTS", draft.key) == 0
 
 

@@ -106,6 +106,29 @@ async def test_what_a_turn_adds_to_its_transcript_stays_its_own(
     assert await place.texts() == ["one"]
 
 
+async def test_usage_that_others_stated_is_no_ground_for_what_a_call_holds(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading()
+    agent = Agent(name="a", model="local:echo")
+    answers = [AssistantMessage(str(i), usage=Usage(10 + i, 1)) for i in range(4)]
+
+    async def seen(start: int) -> list[int]:
+        read = await place.reader.read(
+            place.session, agent, created_ms="1", context_start=start, usage_from=2
+        )
+        found = [each for each in read.messages if isinstance(each, AssistantMessage)]
+        return [answer.usage.total_tokens for answer in found]
+
+    call, key = place.store.redis.call, place.session.messages
+    await call("RPUSH", key, *map(encode_message, answers[:3]))
+    assert await seen(0) == [0, 0, 13]
+    assert await seen(1) == [0, 13]
+    assert await seen(-64) == [0, 0, 0], "from behind, nobody knows whose it is"
+    await call("RPUSH", key, encode_message(answers[3]))
+    assert await seen(1) == [0, 13, 14]
+
+
 @pytest.mark.parametrize("change", [{"created_ms": "2"}, {"start": 1}])
 async def test_another_session_of_the_id_and_a_new_context_are_read_anew(
     reading: Callable[..., Reading], change: dict[str, Any]

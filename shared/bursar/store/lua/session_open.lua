@@ -5,7 +5,7 @@
 --       [draft messages]
 -- ARGV: sid fingerprint idem_ttl_ms event audit_body log_max session_limit token_limit per_action
 --       per_turn warn_percent kept_max user_limit user_name max_depth max_live n
---       (field value)* n (text_field value)* draft_length
+--       (field value)* n (text_field value)* draft_length log_ttl_ms
 -- Returns {'ok', seq} | {'repeat', sid} | {'idem_conflict'} | {'exists'} | {'no_workspace'} |
 --         {'killed'} | {'workspace_full', cap} | {'no_parent'} | {'parent_ended'} | {'too_deep', max_depth} |
 --         {'tree_full', max_live} | {'bad_amount'} | {'no_draft'}
@@ -27,7 +27,7 @@ local o = {sid = sid, text = text, account = account, indexes = indexes, members
   warn_percent = take(), kept_max = take()}
 local user_limit, user_name, max_depth, max_live = take(), take(), tonumber(take()), take()
 o.fields, o.texts = take_list(2), take_list(2)
-local draft_length = tonumber(take())
+local draft_length, log_ttl_ms = tonumber(take()), take()
 if bad_limits(o) or (user_limit ~= 'unlimited' and not amount(user_limit)) then return {'bad_amount'} end
 
 local answered = first_answer(idem, fingerprint)
@@ -60,4 +60,6 @@ open_account(user_account, user_limit, 'unlimited', o.warn_percent, 0)
 redis.call('SADD', users, user_name)
 remember(idem, fingerprint, sid, idem_ttl_ms)
 local seq = emit(session, events, log_max, now, {'session.created', event})
+-- One that has a history may never be spoken to again: its log lives as if that had just been made.
+if draft then redis.call('PEXPIRE', events, log_ttl_ms) end
 return {'ok', tostring(seq)}

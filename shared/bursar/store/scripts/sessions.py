@@ -169,6 +169,7 @@ async def open_session(
         *pairs(new.fields),
         *pairs(new.texts),
         new.draft_length,
+        int(settings.event_log_ttl_s * 1000),
     ]
     reply = await store.run(_OPEN, keys, args)
     if reply[0] == "repeat":
