@@ -18,14 +18,17 @@ from bursar.budgets.checkpoints import make_checkpoint, trim_ledger
 from bursar.budgets.ledger import read_ledger
 from bursar.budgets.periods import change_period, reset_now
 from bursar.budgets.spending import read_spending
+from bursar.documents import read_document
 from bursar.embedded import EmbeddedServer
 from bursar.events import read_log
+from bursar.forking import ForkSpec, fork
 from bursar.gate import policy_store
 from bursar.gate.policies import layers_from
 from bursar.gate.policy import Policy
 from bursar.ids import new_id
 from bursar.inbox import Inputs
 from bursar.messages import AssistantMessage, UserMessage
+from bursar.portability import ImportOptions, export_session, import_session
 from bursar.queue import Bells, connect_queue, queue_name
 from bursar.registry import AgentEntry, Registry, announce, list_workers, withdraw
 from bursar.settings import Settings
@@ -141,6 +144,10 @@ async def test_gateway_manages_everything_a_client_can_ask_for(deployment: Deplo
     assert cancelled.state == "cancelled"
     assert await history.add_message(gateway, workspace, session.id, AssistantMessage("hi")) == 0
     assert await history.read_messages(gateway, workspace, session.id, last=5)
+    forked = await fork(gateway, deployment.registry, workspace, session.id, ForkSpec())
+    pieces = [piece async for piece in await export_session(gateway, workspace, forked.id)]
+    document, anew = read_document(b"".join(pieces)), ImportOptions(new_id=True)
+    await import_session(gateway, deployment.registry, workspace, document, anew)
     await sessions.clear(gateway, workspace, session.id)
     assert await deployment.inputs().end(workspace, session.id) == "ended"
     await sessions.delete(gateway, workspace, session.id)

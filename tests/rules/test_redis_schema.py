@@ -6,10 +6,14 @@ from bursar.audit.chain import INSTALLATION
 from bursar.audit.exporting import export_log
 from bursar.audit.reading import read_seals
 from bursar.audit.trimming import trim_log
+from bursar.documents import read_document
 from bursar.events import KINDS
+from bursar.forking import ForkSpec, fork
 from bursar.gate.policy_store import PolicyLists, set_policy
 from bursar.manifests import Look, suspects
 from bursar.messages import AssistantMessage
+from bursar.portability import ImportOptions, export_session, import_session
+from bursar.registry import AgentEntry, Registry, announce
 from bursar.settings import GatewaySettings
 from bursar.signing import PublicKeys, SigningKeys
 from bursar.store.keys import GlobalKeys, ShardKeys, WorkspaceKeys
@@ -17,6 +21,7 @@ from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts import accounts, sessions, waiters
 from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.audit import AuditLog
+from bursar.store.scripts.drafts import Draft
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
@@ -63,9 +68,22 @@ async def _whole_life(store: Store) -> Stage:
     await deliver_in_every_way(stage)
     await _seal_and_trim(store)
     await live_with_capabilities(stage)
+    await _fork_and_import(stage)
     await sessions.kill_workspace(store, stage.ws, "enough")
     await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
     return stage
+
+
+async def _fork_and_import(stage: Stage) -> None:
+    """A fork, an import, and a history that never becomes a session's."""
+    store = stage.store
+    await announce(store, {"id": "w9"}, [AgentEntry("echo", "default", "m")])
+    registry = Registry(store)
+    await fork(store, registry, "acme", "ses1", ForkSpec(id="fork"))
+    pieces = [piece async for piece in await export_session(store, "acme", "fork")]
+    document = read_document(b"".join(pieces))
+    await import_session(store, registry, "acme", document, ImportOptions(new_id=True))
+    await Draft(store, stage.ws).add([b"\x80"])
 
 
 async def _seal_and_trim(store: Store) -> None:
@@ -173,6 +191,7 @@ def test_every_key_that_the_code_can_name_is_documented() -> None:
         *(ws.policies, ws.policy_history),
         *(ws.audit, ws.audit_seals),
         *(ws.hold("ses1/trn1/1/1"), ws.idempotency("turns", "any key: at all")),
+        ws.draft("drf_1"),
         *(ws.capabilities, ws.revoked, ws.used),
         *(shard.outbox, shard.deliveries, ws.webhooks, ws.webhook_secrets, ws.events),
         *(webhook.hash, webhook.due, webhook.messages, webhook.dead, webhook.attempts),

@@ -44,6 +44,7 @@ _PLACEHOLDERS = {
     "server": r"[A-Za-z0-9_-]+",
     "tool": r"[A-Za-z0-9_-]+",
     "webhook": r"[A-Za-z0-9_-]+",
+    "draft": r"drf_[A-Za-z0-9]+",
     "message": r"msg_[A-Za-z0-9_]+",
 }
 
