@@ -47,7 +47,7 @@ async def forked(
 async def fields_of(store: Store, sid: str) -> dict[str, str]:
     """A session's hash and its long texts."""
     session = locate(store, "acme", sid)
-    found = {}
+    found: dict[bytes, bytes] = {}
     for key in (session.hash, session.text):
         found |= await store.redis.call("HGETALL", key)
     return {text(name): text(value) for name, value in found.items()}
@@ -258,11 +258,12 @@ async def test_a_crash_on_the_way_leaves_no_session_and_asking_again_makes_it(
 
 
 async def test_a_refusal_leaves_nothing(store: Store, registry: Registry, sid: str) -> None:
-    for spec, code in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"id": sid}, "session_exists"),
         ({"id": "import"}, "invalid_input"),
         ({"title": "x" * 201}, "invalid_input"),
-    ):
+    ]
+    for spec, code in wrong:
         async with unchanged(store):
             with pytest.raises((Conflict, InvalidInput)) as caught:
                 await forked(store, registry, **spec)

@@ -68,6 +68,7 @@ def test_a_step_whose_results_have_not_come_has_no_end(messages: list[Message]) 
     asked = [*messages, *step("x", "y")[:2]]
     store = store_of(asked)
     found = asyncio.run(open_step(store, SESSION, len(asked)))
+    assert found is not None
     assert found == OpenStep(len(messages), ("y",))
     assert asyncio.run(end_of_step(store, SESSION, found, len(asked), len(asked))) is None
 
