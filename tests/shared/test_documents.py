@@ -78,6 +78,7 @@ BAD: list[tuple[str, Change]] = [
     ("messages[1].usage.input_tokens", _set("messages", 1, "usage", "input_tokens", value=-1)),
     ("messages[1].usage.cost", _set("messages", 1, "usage", "cost", value=1)),
     ("messages[1].tool_calls", lambda d: d["messages"].pop(2)),
+    ("messages[1].tool_calls", lambda d: d.update(messages=d["messages"][:2])),
     ("messages[1].tool_calls", lambda d: d["messages"].insert(2, GOOD["messages"][0])),
     ("messages[2].call_id", _set("messages", 2, "call_id", value="d")),
     ("messages[3].call_id", lambda d: d["messages"].insert(2, GOOD["messages"][2])),

@@ -232,6 +232,8 @@ async def test_one_key_makes_one_fork(store: Store, registry: Registry, sid: str
     with pytest.raises(Conflict) as caught:
         await fork(store, registry, "acme", sid, ForkSpec(), Idempotency("forks", "k", "g"))
     assert caught.value.code == "idempotency_conflict"
+    await sessions.delete(store, "acme", sid)
+    assert (await fork(store, registry, "acme", sid, ForkSpec(), once)).id == made.id
 
 
 async def test_a_crash_on_the_way_leaves_no_session_and_asking_again_makes_it(

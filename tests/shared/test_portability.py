@@ -17,6 +17,7 @@ from bursar.portability import ImportOptions, export_session, import_session
 from bursar.registry import Registry
 from bursar.sessions import SessionSpec, SessionView, locate
 from bursar.store.codec import text
+from bursar.store.scripts import sessions as scripts
 from bursar.store.scripts.drafts import Draft
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.store import Store
@@ -228,6 +229,17 @@ async def test_a_refusal_names_the_place_and_leaves_nothing(
         with pytest.raises(InvalidInput) as caught:
             await imported(store, registry, document)
     assert caught.value.field == field
+
+
+async def test_a_refusal_at_the_end_leaves_nothing_either(
+    store: Store, registry: Registry, sid: str
+) -> None:
+    document = await exported(store)
+    await scripts.kill_workspace(store, store.workspace("beta"), "enough")
+    async with unchanged(store):
+        with pytest.raises(Conflict) as caught:
+            await imported(store, registry, document)
+    assert caught.value.code == "workspace_killed"
 
 
 async def test_limits_are_checked_and_are_no_part_of_the_document(
