@@ -141,10 +141,11 @@ class Bell(msgspec.Struct, frozen=True):
 
     ref: str
     item: InboxItem | None = None
+    background: bool = False
 
     @classmethod
-    def parse(cls, job_id: str) -> "Bell":
+    def parse(cls, job_id: str, *, background: bool = False) -> "Bell":
         ref, *rest = job_id.removeprefix(BELL).split(":")
         if len(rest) < 3 or not rest[0].isdecimal() or not rest[2]:
-            return cls(ref)
-        return cls(ref, InboxItem(int(rest[0]), "input", rest[2]))
+            return cls(ref, None, background)
+        return cls(ref, InboxItem(int(rest[0]), "input", rest[2]), background)

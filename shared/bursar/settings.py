@@ -133,6 +133,9 @@ class WorkerSettings(Settings):
     """Workers of one group serve the same agents and share a queue."""
     slots: Annotated[int, Field(ge=1, le=1000)] = 10
     """Drives at once. A drive waits for a model most of the time and needs little CPU."""
+    interactive_slots: Annotated[int, Field(ge=0)] = 2
+    """Slots that sessions of the background, such as sub-agents, leave to interactive ones; at most
+    a quarter of ``slots``."""
 
     lease_ms: Annotated[int, Field(ge=1000, le=60_000)] = 4000
     renew_every_s: Seconds = 1.0

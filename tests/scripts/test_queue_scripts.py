@@ -24,7 +24,9 @@ async def redis(any_store: Store) -> Any:
 
 
 async def claim(redis: RedisClient, room: int, *, favour: int = 0) -> ClaimedJobs:
-    return await claim_jobs(redis, QUEUES, room=room, favour=favour, in_progress_ms=60_000)
+    return await claim_jobs(
+        redis, QUEUES, room=room, room_other=room, favour=favour, in_progress_ms=60_000
+    )
 
 
 async def ids(redis: RedisClient, room: int, *, favour: int = 0) -> list[str]:
@@ -71,7 +73,7 @@ async def test_the_token_names_the_bell_and_a_claim_drops_what_was_heard(
     await due("wake:b")
     assert await redis.call("LRANGE", doorbell(OTHER), 0, -1) == [b"wake:a"]
     claimed = await claim_jobs(
-        redis, QUEUES, heard="wake:a", room=5, favour=0, in_progress_ms=60_000
+        redis, QUEUES, heard="wake:a", room=5, room_other=5, favour=0, in_progress_ms=60_000
     )
     assert [job.id for job in claimed.jobs] == ["wake:b"]
     assert await redis.call("EXISTS", "arq:job:wake:a", OTHER) == 0
@@ -80,7 +82,7 @@ async def test_the_token_names_the_bell_and_a_claim_drops_what_was_heard(
 async def test_what_was_heard_leaves_the_queue_without_room(redis: RedisClient, due: Due) -> None:
     await due("wake:a", "wake:b")
     claimed = await claim_jobs(
-        redis, QUEUES, heard="wake:a", room=0, favour=1, in_progress_ms=60_000
+        redis, QUEUES, heard="wake:a", room=0, room_other=0, favour=1, in_progress_ms=60_000
     )
     assert claimed.jobs == []
     assert await redis.call("ZRANGE", URGENT, 0, -1) == [b"wake:b"]

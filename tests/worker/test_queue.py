@@ -311,7 +311,7 @@ async def test_bells_reach_the_listener_without_arqs_bookkeeping(
     make: Make, client: RedisClient
 ) -> None:
     heard: list[str] = []
-    worker = make(greet, on_bell=heard.append)
+    worker = make(greet, on_bell=lambda _, job_id: heard.append(job_id))
     async with running(worker):
         for number in range(3):
             await put_job(client, INTERACTIVE, f"wake:{number}", b"", ttl_ms=60_000)
@@ -325,7 +325,7 @@ async def test_nothing_is_claimed_without_room_and_it_is_when_there_is(
 ) -> None:
     heard: list[str] = []
     room = 0
-    worker = make(greet, on_bell=heard.append, room=lambda: room)
+    worker = make(greet, on_bell=lambda _, job_id: heard.append(job_id), room=lambda: (room, room))
     async with running(worker):
         await put_job(client, INTERACTIVE, "wake:1", b"", ttl_ms=60_000)
         await asyncio.sleep(0.1)
@@ -340,7 +340,7 @@ async def test_an_outage_of_the_queue_is_waited_out(
 ) -> None:
     heard: list[str] = []
     port = server.port
-    async with running(make(greet, on_bell=heard.append)) as worker:
+    async with running(make(greet, on_bell=lambda _, job_id: heard.append(job_id))) as worker:
         await put_job(client, INTERACTIVE, "wake:1", b"", ttl_ms=60_000)
         await wait_until("first bell", lambda: asyncio.sleep(0, heard))
         server.kill()

@@ -44,6 +44,8 @@ class Dispatcher:
         """Bells of sessions that may have taken down two workers: driven one at a time."""
         self._suspect = ""
         self._again: set[str] = set()
+        self._lesser: set[str] = set()
+        """Sessions of the background that were rung for, until they are let go."""
         self._draining = False
         self._claimant = Claimant(kit.worker_id, tuple(sorted(kit.agents)), kit.settings.lease_ms)
 
@@ -51,10 +53,15 @@ class Dispatcher:
     def busy(self) -> int:
         return len(self._tasks) + len(self._claiming)
 
-    def room(self) -> int:
-        """Bells that can be answered at once."""
-        taken = self.busy + len(self._waiting)
-        return 0 if self._draining else max(0, self._kit.settings.slots - taken)
+    def room(self) -> tuple[int, int]:
+        """Bells that can be answered at once, and how many of them may be of the background.
+
+        A part of the slots is for people who wait: background work does not fill those.
+        """
+        settings = self._kit.settings
+        free = 0 if self._draining else settings.slots - self.busy - len(self._waiting)
+        kept = min(settings.interactive_slots, settings.slots // 4)
+        return max(0, free), max(0, min(free, settings.slots - kept - len(self._lesser)))
 
     def hear(self, bell: Bell) -> None:
         """Answer a bell: now, or as soon as a slot is free.
@@ -62,6 +69,8 @@ class Dispatcher:
         A session that is gone, idle, held or blocked needs nothing: whoever changes that rings.
         """
         ref = bell.ref
+        if bell.background:
+            self._lesser.add(ref)
         if ref in self._drives:
             # It may be on its way out already; then the session is claimed anew after it.
             self._again.add(ref)
@@ -89,13 +98,15 @@ class Dispatcher:
             logger.error("%s: the claim failed", ref, exc_info=error)
         if ref == self._suspect and ref not in self._drives:
             self._suspect = ""
+        if ref not in self._drives and ref not in self._suspects:
+            self._lesser.discard(ref)
         self._next()
 
     def _next(self) -> None:
         """A slot may be free: give it to a bell that waits here, or ask for another."""
         if self._waiting and not self._draining and self.busy < self._kit.settings.slots:
             self.hear(self._waiting.pop(next(iter(self._waiting))))
-        if self._suspects and not self._suspect and self.room():
+        if self._suspects and not self._suspect and self.room()[0]:
             self._suspect = next(iter(self._suspects))
             bell = self._suspects.pop(self._suspect)
             if bell.ref in self._drives or bell.ref in self._claiming:
@@ -169,6 +180,8 @@ class Dispatcher:
         if ref in self._again:
             self._again.discard(ref)
             self._waiting[ref] = Bell(ref)
+        else:
+            self._lesser.discard(ref)
         self._next()
 
     def _session(self, ref: str) -> SessionKeys:

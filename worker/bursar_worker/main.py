@@ -191,7 +191,9 @@ def _queue_worker(
         queues=(interactive, background),
         client=client,
         bells=BlockingList(client, timeout_s=settings.redis_timeout_s),
-        on_bell=lambda job_id: dispatcher.hear(Bell.parse(job_id)),
+        on_bell=lambda queue, job_id: dispatcher.hear(
+            Bell.parse(job_id, background=queue == background)
+        ),
         room=dispatcher.room,
         redis_pool=arq_pool(settings, max_connections=4),
         handle_signals=False,

@@ -25,6 +25,7 @@ __all__ = ["QueueWorker"]
 
 _WAIT_S = 1.0  # how long a lost token, or a job of a plain arq producer, may stay unseen
 _BACKOFF_S = (0.1, 2.0)
+_URGENT_ONLY_S = 0.1  # how long only urgent tokens are listened for, while there may be room again
 _SETTLE_S = 0.002  # a claim after a token waits for so long: what came with it is taken at once
 _FAVOUR_EVERY = 4  # of so many claims one serves the other queue first, so that it is not starved
 
@@ -38,9 +39,9 @@ class QueueWorker(Worker):
         queues: names of the urgent queue and of the other one. The first is arq's ``queue_name``.
         client: for claims, on the same database as the pool among arq's own options.
         bells: connection for waiting; the worker closes it.
-        on_bell: called with the id of each bell that was claimed.
-        room: how many jobs may be claimed now; by default arq's free ``max_jobs``. Whoever makes
-            room calls `made_room`.
+        on_bell: called with the queue and the id of each bell that was claimed.
+        room: how many jobs may be claimed now, and how many of the other queue; by default arq's
+            free ``max_jobs`` for both. Whoever makes room calls `made_room`.
         options: arq's own.
 
     """
@@ -52,8 +53,8 @@ class QueueWorker(Worker):
         queues: tuple[str, str],
         client: RedisClient,
         bells: BlockingList,
-        on_bell: Callable[[str], None] | None = None,
-        room: Callable[[], int] | None = None,
+        on_bell: Callable[[str, str], None] | None = None,
+        room: Callable[[], tuple[int, int]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(functions, queue_name=queues[0], poll_delay=0, **options)
@@ -62,7 +63,9 @@ class QueueWorker(Worker):
         self._client = client
         self._bells = bells
         self._on_bell = on_bell
-        self._room = room or (lambda: self.max_jobs - self.job_counter)
+        self._room = room or (lambda: (self.max_jobs - self.job_counter,) * 2)
+        self._popping: asyncio.Task[tuple[bytes, bytes] | None] | None = None
+        self._urgent_only = False
         self._made_room = asyncio.Event()
         self._claimed: dict[str, QueuedJob] = {}
         self._claims = 0
@@ -91,7 +94,7 @@ class QueueWorker(Worker):
 
     async def _claim(self) -> float:
         """Start what is due and fits; returns how long nothing else will be due."""
-        room = self._room() if self.allow_pick_jobs else 0
+        room, room_other = self._room() if self.allow_pick_jobs else (0, 0)
         if self.burst and self.max_burst_jobs >= 0:
             room = min(room, self.max_burst_jobs - self._jobs_started())
         self._made_room.clear()
@@ -104,12 +107,13 @@ class QueueWorker(Worker):
             self._queues,
             heard=heard,
             room=max(room, 0),
+            room_other=max(room_other, 0),
             favour=int(self._claims % _FAVOUR_EVERY == 0),
             in_progress_ms=int(self.in_progress_timeout_s * 1000),
         )
         for job in claimed.jobs:
             if self._on_bell is not None and job.id.startswith(BELL):
-                self._on_bell(job.id)
+                self._on_bell(job.queue, job.id)
             else:
                 self._start(job)
         return min(_WAIT_S, _WAIT_S if claimed.next_ms is None else claimed.next_ms / 1000)
@@ -140,24 +144,44 @@ class QueueWorker(Worker):
                 raise error
 
     async def _wait(self, wait_s: float) -> None:
-        room = self._room() if self.allow_pick_jobs else 0
+        room, room_other = self._room() if self.allow_pick_jobs else (0, 0)
         if self.burst:
             if self.tasks:
                 await asyncio.wait(self.tasks.values(), timeout=0.05)
         elif room > 0:
-            # Redis takes 0 for "for ever".
-            token = await self._bells.pop(self._doorbells, max(wait_s, 0.001))
-            if token and self._on_bell is not None and token[1].startswith(BELL.encode()):
-                # The claim, which would name it too, must not get in its way.
-                self._heard = text(token[1])
-                self._on_bell(self._heard)
-                await asyncio.sleep(_SETTLE_S)
+            await self._listen(wait_s, urgent_only=room_other <= 0)
         else:
             try:
                 async with asyncio.timeout(wait_s):
                     await self._made_room.wait()
             except TimeoutError:
                 return
+
+    async def _listen(self, wait_s: float, *, urgent_only: bool) -> None:
+        """Wait for a token. One for which there is no room is left to other workers."""
+        if self._popping is None:
+            self._urgent_only = urgent_only
+            doorbells = self._doorbells[:1] if urgent_only else self._doorbells
+            # Redis takes 0 for "for ever".
+            for_s = max(min(wait_s, _URGENT_ONLY_S) if urgent_only else wait_s, 0.001)
+            self._popping = asyncio.create_task(self._bells.pop(doorbells, for_s))
+        if self._urgent_only:
+            made_room = asyncio.create_task(self._made_room.wait())
+            await asyncio.wait({self._popping, made_room}, return_when=asyncio.FIRST_COMPLETED)
+            made_room.cancel()
+            if not self._popping.done():
+                return
+        popping = self._popping
+        try:
+            token = await popping
+        finally:
+            self._popping = None
+        if token and self._on_bell is not None and token[1].startswith(BELL.encode()):
+            # The claim, which would name it too, must not get in its way.
+            self._heard = text(token[1])
+            queue = self._queues[self._doorbells.index(text(token[0]))]
+            self._on_bell(queue, self._heard)
+            await asyncio.sleep(_SETTLE_S)
 
     async def finish_job(
         self,
@@ -194,6 +218,9 @@ class QueueWorker(Worker):
 
     async def close(self) -> None:
         """As arq's, also when the queue is away. Running jobs go back into the queue."""
+        if self._popping is not None:
+            self._popping.cancel()
+            await asyncio.wait({self._popping})
         await self._bells.aclose()
         for task in self.job_tasks.values():
             task.cancel()

@@ -53,10 +53,11 @@ async def claim_jobs(
     *,
     heard: str = "",
     room: int,
+    room_other: int,
     favour: int,
     in_progress_ms: int,
 ) -> ClaimedJobs:
-    """Take up to ``room`` due jobs.
+    """Take up to ``room`` due jobs, of the other queue up to ``room_other``.
 
     Args:
         queues: the urgent one and the other one.
@@ -67,7 +68,8 @@ async def claim_jobs(
     """
     urgent, other = queues
     keys = [urgent, doorbell(urgent), other, doorbell(other)]
-    args = [heard, room, favour, in_progress_ms, BELL, job_key_prefix, in_progress_key_prefix]
+    args = [heard, room, min(room, room_other), favour, in_progress_ms, BELL]
+    args += [job_key_prefix, in_progress_key_prefix]
     reply = await redis.run(_CLAIM, keys, args)
     jobs = [
         QueuedJob(text(part[i]), queue, int(float(part[i + 1])))
