@@ -60,6 +60,7 @@ KINDS = (
         "budget.overrun",
         "budget.exhausted",
         "usage",
+        "context.compacted",
         "webhook.failed",
         "gap",
         "reset",

@@ -1,9 +1,7 @@
 """One model call: paid for before it starts, streamed while it runs, settled when it ends."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,7 +14,7 @@ from bursar.events import Event, Span
 from bursar.failpoints import failpoint
 from bursar.ids import new_id, new_secret
 from bursar.messages import AssistantMessage, ToolCall, Usage, well_formed
-from bursar.models import Model, ModelRequest, ReasoningDelta, TextDelta
+from bursar.models import Model, ModelRequest
 from bursar.store.scripts import budgets
 from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar.store.scripts.turns import Commit
@@ -24,38 +22,16 @@ from bursar_worker.answer import Answer, call_record
 from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE, Unpaid
 from bursar_worker.parking import Parked
 from bursar_worker.scope import Scope
-from bursar_worker.stopping import asked_to_stop
+from bursar_worker.stream import AnswerStream
 from bursar_worker.transcript import Transcript
 
 __all__ = ["ModelStep"]
 
 _MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
-_CHARS_A_TOKEN = 16  # far above what any language needs; more than that is more than was paid for
 _PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
-_SLACK_CHARS = 4096  # so that a short answer of long words is not taken for an endless one
 _NOTE_TOKENS = max(len(WARNING_NOTE), len(CLOSING_NOTE))
 _MAX_ATTEMPT_NO = 1000
-_MAX_CALLS = 256  # bounds one commit; how many of them run is a setting
-_MAX_TOKENS = 10**12
 _MAX_WAIT_S = 7 * 86400.0
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Stream:
-    """What has arrived of an answer so far."""
-
-    texts: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    usage: Usage | None = None
-    size: int = 0
-    """Characters of text, reasoning and calls."""
-
-    @property
-    def started(self) -> bool:
-        return bool(self.texts or self.reasoning or self.calls)
 
 
 class ModelStep:
@@ -77,7 +53,7 @@ class ModelStep:
         self._settings = scope.kit.settings
         self._writer = scope.writer
         self._span = span.at(attempt=first_attempt)
-        self._stream = _Stream()
+        self._stream = AnswerStream()
         self._hold: HoldRef | None = None
         self._refused_unread = False
         self._model_name = ""
@@ -93,7 +69,7 @@ class ModelStep:
 
     def partial(self) -> AssistantMessage | None:
         """What had arrived when the step was stopped, marked as partial. None if nothing had."""
-        text = "".join(self._stream.texts)
+        text = self._stream.text
         if not text:
             return None
         return AssistantMessage(
@@ -218,60 +194,8 @@ class ModelStep:
         return lambda: budgets.reserve(scope.store, scope.lease, scope.path, wish)
 
     async def _consume(self, model: Model, request: ModelRequest) -> None:
-        self._stream = _Stream()
-        try:
-            async with asyncio.timeout(self._settings.model_timeout_s):
-                async for event in model.stream(request):
-                    failpoint("C7")
-                    self._take(event)
-                    self._check_bound(request.max_output_tokens)
-        except TimeoutError:
-            limit_s = self._settings.model_timeout_s
-            raise ModelError(f"no whole answer in {limit_s:g} s", code="model_timeout") from None
-        except ModelError:
-            raise
-        except asyncio.CancelledError as error:
-            if asked_to_stop():
-                raise
-            raise ModelError("the model's own task was cancelled", code="model_error") from error
-        except (Exception, SystemExit) as error:
-            # A model object is user code: whatever it raises ends this turn, not the worker.
-            logger.exception("model %s raised", request.model)
-            raise ModelError(f"{type(error).__name__}: {error}", code="model_error") from error
-
-    def _take(self, event: object) -> None:
-        """Note one event of the stream. What a model object yields is not trusted to be one."""
-        stream = self._stream
-        if isinstance(event, TextDelta):
-            stream.texts.append(well_formed(event.text))
-            stream.size += len(event.text)
-            self._writer.delta(self._span, "text.delta", stream.texts[-1])
-        elif isinstance(event, ReasoningDelta):
-            stream.reasoning.append(well_formed(event.text))
-            stream.size += len(event.text)
-            self._writer.delta(self._span, "reasoning.delta", stream.reasoning[-1])
-        elif isinstance(event, ToolCall) and len(stream.calls) < _MAX_CALLS:
-            stream.calls.append(event)
-            stream.size += len(event.name) + len(event.arguments)
-        elif isinstance(event, ToolCall):
-            raise ModelError(f"more than {_MAX_CALLS} tool calls in one answer")
-        elif isinstance(event, Usage) and _plausible(event):
-            stream.usage = event
-        else:
-            raise ModelError(f"the model yielded {event!r:.200}, which is no event of a model")
-
-    def _check_bound(self, max_output_tokens: int) -> None:
-        """Stop reading when more came than was paid for: the provider does not keep to it."""
-        stream = self._stream
-        counted = stream.usage.output_tokens if stream.usage else 0
-        if (
-            counted > max_output_tokens
-            or stream.size > max_output_tokens * _CHARS_A_TOKEN + _SLACK_CHARS
-        ):
-            raise ModelError(
-                f"the answer was longer than the {max_output_tokens} tokens that were asked for",
-                code="output_bound",
-            )
+        self._stream = AnswerStream(lambda kind, text: self._writer.delta(self._span, kind, text))
+        await self._stream.read(model, request, self._settings.model_timeout_s)
 
     async def _failed(self, error: ModelError, *, last: bool) -> None:
         """Settle a failed attempt; raise unless another one should be made."""
@@ -316,7 +240,7 @@ class ModelStep:
         cost = hold.cost_microusd if usage is None else quote.cost_microusd(usage)
         usage = usage or Usage()
         message = AssistantMessage(
-            text="".join(stream.texts),
+            text=stream.text,
             reasoning="".join(stream.reasoning),
             tool_calls=() if self._closing else _distinct(stream.calls),
             usage=usage,
@@ -357,10 +281,3 @@ def _distinct(calls: list[ToolCall]) -> tuple[ToolCall, ...]:
         texts = (well_formed(part) for part in (call_id, call.name, call.arguments))
         distinct.append(ToolCall(*texts))
     return tuple(distinct)
-
-
-def _plausible(usage: Usage) -> bool:
-    return all(
-        isinstance(count, int) and 0 <= count <= _MAX_TOKENS
-        for count in msgspec.structs.astuple(usage)
-    )

@@ -85,6 +85,7 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "no_message": (NotFound, "delivery_not_found", "this webhook has no such message any more"),
     "webhook_changed": (Conflict, "webhook_changed", "it was changed meanwhile, read it again"),
     "webhook_paused": (Conflict, "webhook_paused", "the webhook is paused, by"),
+    "bad_boundary": (Conflict, "bad_boundary", "the context begins elsewhere by now, at"),
     "tree_cancelled": (TreeCancelled, "tree_cancelled", "the turn was cancelled, or one above it"),
     "no_capability": (NotFound, "capability_not_found", "no such capability in this workspace"),
     "capability_exists": (Conflict, "capability_exists", "this capability is in force already"),

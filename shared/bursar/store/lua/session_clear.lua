@@ -8,5 +8,6 @@ if not s[1] then return {'gone'} end
 if s[2] == 'ended' or s[3] == '1' then return {'ended'} end
 if s[2] ~= 'idle' then return {'busy'} end
 redis.call('HSET', session, 'context_start', s[4], 'token_count', 0)
-redis.call('HDEL', text, 'summary')
+redis.call('HDEL', session, 'compact_above', 'summarised')
+redis.call('HDEL', text, 'summary', 'inputs')
 return {'ok', s[4]}

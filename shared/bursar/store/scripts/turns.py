@@ -27,6 +27,7 @@ __all__ = [
     "append_events",
     "commit_step",
     "finish",
+    "hold_keys",
     "start",
 ]
 
@@ -184,7 +185,7 @@ async def commit_step(
         session.workspace.audit,
     ]
     args = [store.settings.event_log_max, *commit.args(store), *event_args(events)]
-    reply = await run_fenced(store, lease, _COMMIT, [*keys, *_hold_keys(commit)], args)
+    reply = await run_fenced(store, lease, _COMMIT, [*keys, *hold_keys(commit)], args)
     if reply[0] == "ok":
         note_waiting(lease, reply[2])
 
@@ -233,7 +234,7 @@ async def finish(
         ws.shard.timers,
         session.joins,
         *above.keys(session),
-        *_hold_keys(commit),
+        *hold_keys(commit),
     ]
     args = [
         settings.event_log_max,
@@ -263,6 +264,7 @@ async def finish(
     return Finished(text(reply[2]))
 
 
-def _hold_keys(commit: Commit) -> list[str]:
+def hold_keys(commit: Commit) -> list[str]:
+    """The last KEYS of scripts that apply a commit: those of the hold that it settles, if any."""
     hold = commit.hold
     return [hold.key, hold.timers, hold.ledger, *hold.accounts] if hold else []

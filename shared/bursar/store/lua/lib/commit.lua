@@ -66,9 +66,12 @@ local function apply_commit(c, inbox, messages, effects, turn, workspace, log, n
   if c.steps > 0 then
     redis.call('HINCRBY', session, 'step_count', c.steps)
     redis.call('HINCRBY', turn, 'steps', c.steps)
+    count('steps', c.steps)
+  end
+  -- Not only steps use tokens: the summary of a context does, too.
+  if c.input_tokens + c.output_tokens > 0 then
     redis.call('HINCRBY', turn, 'input_tokens', c.input_tokens)
     redis.call('HINCRBY', turn, 'output_tokens', c.output_tokens)
-    count('steps', c.steps)
     count('input_tokens', c.input_tokens)
     count('output_tokens', c.output_tokens)
   end
