@@ -173,7 +173,7 @@ async def _new(
     fields["token_count"] = await _tokens(store, source.keys, start, count)
     foreign = _foreign(source, fields, texts, count)
     if foreign:
-        fields["usage_from"] = foreign
+        fields["counted_from"] = foreign
     return msgspec.structs.replace(new, fields=fields, texts=texts, origin=origin)
 
 
@@ -186,7 +186,7 @@ def _foreign(source: Original, fields: dict[str, Any], texts: dict[str, Any], co
     same = all(fields[name] == source.fields[name] for name in ("agent", "model")) and all(
         texts.get(name, "") == source.texts.get(name, "") for name in ("system_prompt", "context")
     )
-    return min(source.number("usage_from"), count) if same else count
+    return min(source.number("counted_from"), count) if same else count
 
 
 async def _tokens(store: Store, keys: SessionKeys, start: int, count: int) -> int:

@@ -199,7 +199,7 @@ async def _new(
         **{name: getattr(session, name) for name in _COUNTERS},
         "context_start": session.context_start,
         # What it says of usage is somebody's word, and no ground for holding less money.
-        "usage_from": len(document.messages),
+        "counted_from": len(document.messages),
         "imported_from": imported_from,
         "began_ms": session.created_ms,
         "spent_before_microusd": budget.spent_microusd,

@@ -98,6 +98,7 @@ class SessionView(msgspec.Struct, frozen=True):
     approval_count: int
     message_count: int
     context_start: int
+    summarised: bool
     turn: str
     blocked: str
     ending: bool
@@ -247,6 +248,7 @@ def view(
     values["duration_ms"] = max(0, now_ms - int(values["created_ms"]))
     values["is_subagent"] = values["is_subagent"] == "1"
     values["ending"] = values["ending"] == "1"
+    values["summarised"] = values.get("summarised") == "1"
     return msgspec.convert(values, SessionView, strict=False)
 
 

@@ -156,6 +156,12 @@ class WorkerSettings(Settings):
     max_output_tokens: Annotated[int, Field(ge=1)] = 4096
     min_output_tokens: Annotated[int, Field(ge=1)] = 64
     """A purse that cannot pay for this many output tokens refuses the call."""
+    compact_percent: Annotated[int, Field(ge=0, le=100)] = 85
+    """A context that fills more than this of its model's window is summarised; 0 for never."""
+    keep_recent: Annotated[int, Field(ge=1, le=1000)] = 10
+    """So many of its newest messages the model then still sees as they are."""
+    context_window_tokens: Annotated[int, Field(ge=1)] = 128_000
+    """Window of models of which neither their object nor the price table says it."""
     history_max_bytes: Annotated[int, Field(ge=65536)] = 10 * 1024 * 1024
     history_cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
     """Histories that a worker keeps, by their size in Redis: a turn reads what is new only."""

@@ -211,16 +211,16 @@ async def test_the_context_is_as_large_as_the_newest_answer_in_it_says(
 async def test_usage_is_a_ground_for_money_only_under_the_same_model_and_prompt(
     store: Store, registry: Registry, sid: str
 ) -> None:
-    async def usage_from(**spec: Any) -> str:
+    async def counted_from(**spec: Any) -> str:
         made = await forked(store, registry, 4, **spec)
-        return (await fields_of(store, made.id)).get("usage_from", "0")
+        return (await fields_of(store, made.id)).get("counted_from", "0")
 
-    assert await usage_from(title="x") == "0"
-    assert await usage_from(model="m3") == await usage_from(system_prompt="x") == "5"
-    await store.redis.call("HSET", locate(store, "acme", sid).hash, "usage_from", 3)
-    assert await usage_from() == "3"
-    await store.redis.call("HSET", locate(store, "acme", sid).hash, "usage_from", 9)
-    assert await usage_from() == "5"
+    assert await counted_from(title="x") == "0"
+    assert await counted_from(model="m3") == await counted_from(system_prompt="x") == "5"
+    await store.redis.call("HSET", locate(store, "acme", sid).hash, "counted_from", 3)
+    assert await counted_from() == "3"
+    await store.redis.call("HSET", locate(store, "acme", sid).hash, "counted_from", 9)
+    assert await counted_from() == "5"
 
 
 async def test_one_key_makes_one_fork(store: Store, registry: Registry, sid: str) -> None:

@@ -115,7 +115,7 @@ async def test_an_imported_session_is_new_and_knows_where_it_came_from(
     assert (made.step_count, made.tool_call_count, made.token_count) == (4, 3, 100)
     assert (made.forked_from, made.forked_at, made.context_start) == ("zero", 2, 5)
     hashed = await store.redis.call("HGETALL", locate(store, "beta", made.id).hash)
-    assert (hashed[b"owner"], hashed[b"usage_from"]) == (b"", str(len(TALK)).encode())
+    assert (hashed[b"owner"], hashed[b"counted_from"]) == (b"", str(len(TALK)).encode())
     assert made.created_ms >= document["session"]["created_ms"]
     (account,) = await read_accounts(store, "beta", [f"s:{made.id}"])
     usual = store.settings.session_limit_microusd

@@ -1,7 +1,6 @@
 """What a model is shown of a conversation."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
@@ -85,6 +84,50 @@ async def reading(store: Store) -> AsyncIterator[Callable[..., Reading]]:
         await store.redis.call("DEL", store.workspace("acme").session(sid).messages)
 
 
+async def test_a_turn_sees_a_summary_then_its_own_inputs_then_what_is_recent(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading()
+    await place.say("old", "do this", "and that", "recent")
+    texts = {"summary": "It was about tides.", "inputs": "trn1 1 2"}
+    for field, text in texts.items():
+        await place.store.redis.call("HSET", place.session.text, field, text)
+
+    async def seen(turn: str) -> list[str]:
+        read = await place.reader.read(
+            place.session,
+            Agent(name="a", model="local:echo"),
+            created_ms="1",
+            context_start=3,
+            turn=turn,
+        )
+        assert read.system == ""
+        return [message.text for message in read.seen if isinstance(message, UserMessage)]
+
+    head, *rest = await seen("trn1")
+    assert head.startswith("[Summary of the conversation")
+    assert head.endswith("It was about tides.")
+    assert rest == ["do this", "and that", "recent"]
+    assert await seen("trn2") == [head, "recent"], "inputs of an earlier turn are in the summary"
+    await place.store.redis.call("DEL", place.session.text)
+
+
+def test_usage_from_before_a_change_of_the_context_bounds_nothing() -> None:
+    answer = AssistantMessage("answer", usage=Usage(input_tokens=100_000, output_tokens=10))
+    history: list[Message] = [UserMessage("one"), answer, UserMessage("two")]
+    transcript = Transcript("", list(history))
+    transcript.move(1, "summary", {})
+    assert transcript.messages == history[1:]
+    usage, new = transcript.since_last_answer()
+    assert usage is None
+    assert len(new) == 3, "the summary counts, too"
+    later = AssistantMessage("later", usage=Usage(input_tokens=50, output_tokens=5))
+    transcript.add([later])
+    assert transcript.since_last_answer() == (later.usage, [])
+    read_again = Transcript("", [*history[1:], later], start=1, counted_from=3)
+    assert read_again.since_last_answer() == (later.usage, [])
+
+
 async def test_a_further_read_fetches_what_is_new(reading: Callable[..., Reading]) -> None:
     place = reading()
     await place.say("one", "two")
@@ -106,39 +149,48 @@ async def test_what_a_turn_adds_to_its_transcript_stays_its_own(
     assert await place.texts() == ["one"]
 
 
-async def test_usage_that_others_stated_is_no_ground_for_what_a_call_holds(
-    reading: Callable[..., Reading],
-) -> None:
-    place = reading()
-    agent = Agent(name="a", model="local:echo")
-    answers = [AssistantMessage(str(i), usage=Usage(10 + i, 1)) for i in range(4)]
-
-    async def seen(start: int) -> list[int]:
-        read = await place.reader.read(
-            place.session, agent, created_ms="1", context_start=start, usage_from=2
-        )
-        found = [each for each in read.messages if isinstance(each, AssistantMessage)]
-        return [answer.usage.total_tokens for answer in found]
-
-    call, key = place.store.redis.call, place.session.messages
-    await call("RPUSH", key, *map(encode_message, answers[:3]))
-    assert await seen(0) == [0, 0, 13]
-    assert await seen(1) == [0, 13]
-    assert await seen(-64) == [0, 0, 0], "from behind, nobody knows whose it is"
-    await call("RPUSH", key, encode_message(answers[3]))
-    assert await seen(1) == [0, 13, 14]
-
-
-@pytest.mark.parametrize("change", [{"created_ms": "2"}, {"start": 1}])
-async def test_another_session_of_the_id_and_a_new_context_are_read_anew(
-    reading: Callable[..., Reading], change: dict[str, Any]
-) -> None:
+async def test_another_session_of_the_id_is_read_anew(reading: Callable[..., Reading]) -> None:
     place = reading()
     await place.say("one", "two")
     await place.texts()
     await place.store.redis.call("DEL", place.session.messages)
     await place.say("a", "b")
-    assert await place.texts(**change) == ["a", "b"][change.get("start", 0) :]
+    assert await place.texts(created_ms="2") == ["a", "b"]
+
+
+async def test_a_context_that_begins_further_on_is_not_read_again(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading()
+    await place.say("one", "two", "three")
+    await place.texts()
+    await place.store.redis.call("LSET", place.session.messages, 1, b"\xc1")
+    await place.say("four")
+    assert await place.texts(start=1) == ["two", "three", "four"]
+    size = sum(len(encode_message(UserMessage(t))) for t in ("two", "three", "four"))
+    assert place.reader._kept_bytes == size
+    assert await place.texts(start=4) == []
+
+
+async def test_a_context_that_begins_behind_what_is_known_is_read(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading()
+    await place.say("one")
+    await place.texts()
+    await place.say("two", "three")
+    assert await place.texts(start=2) == ["three"]
+    assert await place.texts(start=0) == ["one", "two", "three"], "it never moves back; but if"
+
+
+async def test_a_history_cut_short_moves_on_from_where_it_was_cut(
+    reading: Callable[..., Reading],
+) -> None:
+    place = reading(max_history_bytes=3 * len(encode_message(UserMessage("one"))))
+    await place.say("one", "two", "six", "ten")
+    assert await place.texts() == ["two", "six", "ten"]
+    assert await place.texts(start=1) == ["two", "six", "ten"]
+    assert await place.texts(start=3) == ["ten"]
 
 
 async def test_a_history_that_grows_too_long_loses_its_oldest(

@@ -1,4 +1,4 @@
-"""What an agent's hooks say to a session and its inputs before the agent sees them."""
+"""What an agent sees of a session, and what its hooks say to inputs before it does."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,29 @@ from bursar.store.codec import decode_message, text
 from bursar.store.scripts import turns as scripts
 from bursar_worker.hooks import Blocked, HookRunner
 from bursar_worker.scope import Scope
+from bursar_worker.transcript import Transcript
 
-__all__ = ["admitted", "blocked_record", "hook_context", "joined_messages"]
+__all__ = ["admitted", "blocked_record", "hook_context", "joined_messages", "read_transcript"]
+
+_TAIL = -64  # messages that are read of a history which must not be read whole
+
+
+async def read_transcript(scope: Scope, turn: str, *, tail: bool = False) -> Transcript:
+    """Read the context of a turn.
+
+    Args:
+        tail: a history that killed three workers is not read again, but for open calls at its end.
+
+    """
+    fields = scope.fields
+    return await scope.kit.transcripts.read(
+        scope.session,
+        scope.agent,
+        created_ms=fields["created_ms"],
+        context_start=_TAIL if tail else int(fields["context_start"]),
+        counted_from=int(fields.get("counted_from") or 0),
+        turn=turn,
+    )
 
 
 async def admitted(scope: Scope, turn: str) -> Blocked | None:

@@ -1,13 +1,24 @@
 """What stands between a turn and the money for its next call."""
 
 import logging
+from collections.abc import Awaitable, Callable
 
-from bursar.errors import BudgetRefused, BursarError
+import msgspec
+
+from bursar.errors import BudgetRefused, BursarError, Conflict, ModelError
 from bursar.store.scripts import budgets
-from bursar.store.scripts.budgets import HoldRef
+from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar_worker.scope import Scope
 
-__all__ = ["CLOSING_NOTE", "WARNING_NOTE", "Unpaid", "book_late", "keeping", "may_close"]
+__all__ = [
+    "CLOSING_NOTE",
+    "WARNING_NOTE",
+    "Unpaid",
+    "book_late",
+    "hold_next",
+    "keeping",
+    "may_close",
+]
 
 WARNING_NOTE = (
     "\n\nNote on the budget: most of the money for this work is spent. Do only what is needed to "
@@ -19,6 +30,7 @@ CLOSING_NOTE = (
 )
 logger = logging.getLogger(__name__)
 
+_MAX_ATTEMPT_NO = 1000
 _WAITABLE = {"contended", "exhausted", "frozen"}
 
 
@@ -52,6 +64,32 @@ class Unpaid(Exception):
 def may_close(scope: Scope, unpaid: Unpaid) -> bool:
     """Whether what the refusing account keeps back is there for a closing answer."""
     return unpaid.kind == "exhausted" and unpaid.account in keeping(scope)
+
+
+async def hold_next(
+    scope: Scope, wish: HoldWish, id_of: Callable[[int], str], first: int = 1
+) -> tuple[HoldRef, int]:
+    """Hold what is wished under the first number that was not used before; returns that, too.
+
+    An attempt that was lost with its worker was paid for and has ended: this is another one.
+
+    Raises:
+        BudgetRefused: an account of the path cannot pay for it.
+        ModelError: ``too_many_attempts``.
+
+    """
+
+    def reserving(wish: HoldWish) -> Callable[[], Awaitable[HoldRef]]:
+        return lambda: budgets.reserve(scope.store, scope.lease, scope.path, wish)
+
+    for number in range(first, _MAX_ATTEMPT_NO):
+        numbered = msgspec.structs.replace(wish, hold_id=id_of(number))
+        try:
+            return await scope.writer.write(reserving(numbered)), number
+        except Conflict as conflict:
+            if conflict.code not in {"hold_ended", "id_conflict"}:
+                raise
+    raise ModelError("too many attempts at one step", code="too_many_attempts")
 
 
 async def book_late(scope: Scope, hold: HoldRef, cost_microusd: int, tokens: int) -> None:

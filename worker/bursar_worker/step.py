@@ -1,7 +1,6 @@
 """One model call: paid for before it starts, streamed while it runs, settled when it ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -9,7 +8,7 @@ from bursar.audit.entries import Record
 from bursar.budgets.bounds import fit_output_tokens, fit_tokens, input_bound_tokens
 from bursar.budgets.pricing import Quote
 from bursar.clock import wall_ms
-from bursar.errors import BudgetRefused, Conflict, ModelError
+from bursar.errors import BudgetRefused, ModelError
 from bursar.events import Event, Span
 from bursar.failpoints import failpoint
 from bursar.ids import new_id, new_secret
@@ -19,7 +18,7 @@ from bursar.store.scripts import budgets
 from bursar.store.scripts.budgets import HoldRef, HoldWish
 from bursar.store.scripts.turns import Commit
 from bursar_worker.answer import Answer, call_record
-from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE, Unpaid
+from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE, Unpaid, hold_next
 from bursar_worker.parking import Parked
 from bursar_worker.scope import Scope
 from bursar_worker.stream import AnswerStream
@@ -30,7 +29,6 @@ __all__ = ["ModelStep"]
 _MAX_FITS = 4  # how often a refused hold is tried again with fewer output tokens
 _PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
 _NOTE_TOKENS = max(len(WARNING_NOTE), len(CLOSING_NOTE))
-_MAX_ATTEMPT_NO = 1000
 _MAX_WAIT_S = 7 * 86400.0
 
 
@@ -165,33 +163,23 @@ class ModelStep:
     async def _hold_for(
         self, model_name: str, quote: Quote, bound: int, max_output_tokens: int
     ) -> HoldRef:
-        cost = quote.worst_case_microusd(bound, max_output_tokens)
-        while self._span.attempt < _MAX_ATTEMPT_NO:
-            span = self._span
-            wish = HoldWish(
-                hold_id=f"{span.session}/{span.turn}/{span.step}/{span.attempt}",
-                secret=new_secret(),
-                cost_microusd=cost,
-                tokens=bound + max_output_tokens,
-                sent=True,
-                ttl_ms=int(self._settings.hold_open_s * 1000),
-                turn=span.turn,
-                step=span.step,
-                kind=f"{'closing' if self._closing else 'model'}:{model_name}",
-                price=quote.version,
-            )
-            try:
-                return await self._writer.write(self._reserving(wish))
-            except Conflict as conflict:
-                # An attempt of this number was paid for and ended before; this is another one.
-                if conflict.code not in {"hold_ended", "id_conflict"}:
-                    raise
-                self._span = span.at(attempt=span.attempt + 1)
-        raise ModelError("too many attempts at one step", code="too_many_attempts")
-
-    def _reserving(self, wish: HoldWish) -> Callable[[], Awaitable[HoldRef]]:
-        scope = self._scope
-        return lambda: budgets.reserve(scope.store, scope.lease, scope.path, wish)
+        span = self._span
+        place = f"{span.session}/{span.turn}/{span.step}"
+        wish = HoldWish(
+            hold_id=place,
+            secret=new_secret(),
+            cost_microusd=quote.worst_case_microusd(bound, max_output_tokens),
+            tokens=bound + max_output_tokens,
+            sent=True,
+            ttl_ms=int(self._settings.hold_open_s * 1000),
+            turn=span.turn,
+            step=span.step,
+            kind=f"{'closing' if self._closing else 'model'}:{model_name}",
+            price=quote.version,
+        )
+        hold, number = await hold_next(self._scope, wish, lambda no: f"{place}/{no}", span.attempt)
+        self._span = span.at(attempt=number)
+        return hold
 
     async def _consume(self, model: Model, request: ModelRequest) -> None:
         self._stream = AnswerStream(lambda kind, text: self._writer.delta(self._span, kind, text))

@@ -1,7 +1,8 @@
 """From a session's stored messages to what a model is asked."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +19,61 @@ from bursar.tools import Tool
 
 __all__ = ["Transcript", "TranscriptReader", "first_that_fits", "unanswered"]
 
+_SUMMARY_HEAD = (
+    "[Summary of the conversation up to here, which had become too long to be shown whole. "
+    "What comes after it is the newest part, as it was said.]\n\n"
+)
+
 
 class Transcript:
     """The conversation as one drive sees it: read once, then grown with what is committed.
 
     Args:
         system: instructions, the session's own prompt and its context, joined.
+        start: index of the first message in the session's history.
+        summary: of what was said before that; empty if nothing was summarised.
+        inputs: inputs of the turn under way that came before, by their index: the agent still has
+            to see them.
+        counted_from: index of the first message of which the model's usage counts all of this.
 
     """
 
-    def __init__(self, system: str, messages: list[Message]) -> None:
+    def __init__(
+        self,
+        system: str,
+        messages: list[Message],
+        *,
+        start: int = 0,
+        summary: str = "",
+        inputs: Mapping[int, Message] | None = None,
+        counted_from: int = 0,
+    ) -> None:
         self.system = system
         self.messages = messages
+        self.start = start
+        self.summary = summary
+        self.inputs = dict(inputs or {})
+        self._counted_from = counted_from
+
+    @property
+    def end(self) -> int:
+        """Index of the message that comes next."""
+        return self.start + len(self.messages)
 
     def add(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
+
+    def move(self, to: int, summary: str, inputs: Mapping[int, Message]) -> None:
+        """Begin at another index from now on, with a summary of what is no longer seen."""
+        del self.messages[: to - self.start]
+        self._counted_from = self.end
+        self.start, self.summary, self.inputs = to, summary, dict(inputs)
+
+    @property
+    def seen(self) -> tuple[Message, ...]:
+        """What the model is shown. A summary is nobody's instruction, so it is no system text."""
+        told = [UserMessage(_SUMMARY_HEAD + self.summary)] if self.summary else []
+        return (*told, *self.inputs.values(), *self.messages)
 
     def request(
         self,
@@ -45,7 +86,7 @@ class Transcript:
         return ModelRequest(
             model=model,
             system=self.system,
-            messages=tuple(self.messages),
+            messages=self.seen,
             tools=tuple(tool.spec for tool in tools),
             max_output_tokens=max_output_tokens,
             temperature=agent.temperature,
@@ -56,7 +97,8 @@ class Transcript:
     @property
     def last_input(self) -> str:
         """What a person said last."""
-        said = (m.text for m in reversed(self.messages) if isinstance(m, UserMessage))
+        messages = (*self.inputs.values(), *self.messages)
+        said = (m.text for m in reversed(messages) if isinstance(m, UserMessage))
         return next(said, "")
 
     def since_last_answer(self) -> tuple[Usage | None, list[Message]]:
@@ -64,11 +106,12 @@ class Transcript:
 
         None when there is no usage to build on; then everything counts as new.
         """
-        for index in range(len(self.messages) - 1, -1, -1):
+        first = max(0, self._counted_from - self.start)
+        for index in range(len(self.messages) - 1, first - 1, -1):
             message = self.messages[index]
             if isinstance(message, AssistantMessage) and message.usage.total_tokens:
                 return message.usage, self.messages[index + 1 :]
-        return None, list(self.messages)
+        return None, list(self.seen)
 
 
 class TranscriptReader:
@@ -76,7 +119,7 @@ class TranscriptReader:
 
     History is append-only, so what was read once stays true and a further turn reads the new
     messages only. What identifies a history is its session's time of creation (an id may be used
-    again after a delete) and where its context starts.
+    again after a delete) and where its context starts; one that starts further on has less to keep.
 
     Args:
         max_history_bytes: of one history; of a longer one the newest messages that fit are seen.
@@ -98,29 +141,46 @@ class TranscriptReader:
         *,
         created_ms: str,
         context_start: int,
-        usage_from: int = 0,
+        counted_from: int = 0,
+        turn: str = "",
     ) -> Transcript:
         """Read the messages of the current context.
 
         Args:
             context_start: index of its first message; a negative one counts from the end, for a
                 look at the newest messages alone.
-            usage_from: index of the first message whose usage is a ground for holding money; what
-                came before was said by others, or by another model.
+            counted_from: see `Transcript`.
+            turn: the turn under way, whose inputs are seen also from before the context.
 
         """
         call = self._store.redis.call
         known = self._kept.get(session.ref)
-        if known is None or known.identity != (created_ms, context_start):
-            known = _History((created_ms, context_start), context_start)
-        texts = call("HMGET", session.text, "system_prompt", "context")
+        known = None if known is None else known.beginning(created_ms, context_start)
+        known = known or _History((created_ms, context_start), context_start)
+        texts = call("HMGET", session.text, "system_prompt", "context", "summary", "inputs")
         raw: list[bytes] = await call("LRANGE", session.messages, known.end, -1)
-        parts = [agent.instructions, *map(text, await texts)]
-        system = "\n\n".join(part for part in parts if part)
-        grown = known.grown(raw, self._max_history_bytes, usage_from=usage_from)
+        prompt, context, summary, inputs = map(text, await texts)
+        system = "\n\n".join(part for part in (agent.instructions, prompt, context) if part)
+        grown = known.grown(raw, self._max_history_bytes)
         if context_start >= 0:
             self._keep(session.ref, grown)
-        return Transcript(system, list(grown.messages))
+        return Transcript(
+            system,
+            list(grown.messages),
+            start=grown.end - len(grown.messages),
+            summary=summary,
+            inputs=await self._inputs(session, turn, inputs),
+            counted_from=counted_from,
+        )
+
+    async def _inputs(self, session: SessionKeys, turn: str, noted: str) -> dict[int, Message]:
+        """Read what a summary left out, if it is of this turn: ``<turn> <index> <index> …``."""
+        whose, *indexes = noted.split() or [""]
+        if not indexes or whose != turn:
+            return {}
+        call = self._store.redis.call
+        found = await asyncio.gather(*(call("LINDEX", session.messages, i) for i in indexes))
+        return {int(i): decode_message(raw) for i, raw in zip(indexes, found, strict=True)}
 
     def _keep(self, ref: str, history: "_History") -> None:
         self._kept_bytes += history.size - self._kept.pop(ref, _NOTHING).size
@@ -139,14 +199,20 @@ class _History:
     sizes: tuple[int, ...] = ()
     size: int = 0
 
-    def grown(self, raw: Sequence[bytes], max_bytes: int, *, usage_from: int = 0) -> "_History":
-        # An end below zero is of a look from behind, which cannot tell whose words it sees.
-        first_own = usage_from - self.end if self.end >= 0 or not usage_from else len(raw)
-        read = (
-            _without_usage(message) if index < first_own else message
-            for index, message in enumerate(map(decode_message, raw))
-        )
-        messages = (*self.messages, *read)
+    def beginning(self, created_ms: str, context_start: int) -> "_History | None":
+        """Of this history, what a context that starts there has of it; None if it is another."""
+        identity = (created_ms, context_start)
+        if identity == self.identity:
+            return self
+        known_ms, known_start = self.identity
+        if created_ms != known_ms or not known_start <= context_start <= self.end:
+            return None
+        first = max(0, context_start - self.end + len(self.messages))
+        sizes = self.sizes[first:]
+        return _History(identity, self.end, self.messages[first:], sizes, sum(sizes))
+
+    def grown(self, raw: Sequence[bytes], max_bytes: int) -> "_History":
+        messages = (*self.messages, *map(decode_message, raw))
         sizes = (*self.sizes, *map(len, raw))
         size = self.size + sum(map(len, raw))
         end = self.end + len(raw)

@@ -19,10 +19,11 @@ from bursar.store.scripts.turns import Commit, Finished
 from bursar_worker.answer import Answer
 from bursar_worker.calls import OpenCalls, intents
 from bursar_worker.children.answers import StructuredAnswer
+from bursar_worker.compaction import compact
 from bursar_worker.deferred import DeferredCall
 from bursar_worker.ending import Ending, Stopped, Verdict
 from bursar_worker.finishing import finish_turn, verdict_of_cancel
-from bursar_worker.intake import admitted, blocked_record, joined_messages
+from bursar_worker.intake import admitted, blocked_record, joined_messages, read_transcript
 from bursar_worker.money import Unpaid, book_late, may_close
 from bursar_worker.parking import Parked, Stopping, Waited, park, resume
 from bursar_worker.questions import AwaitsAnswer, News, close_all, questions_of
@@ -34,7 +35,6 @@ from bursar_worker.transcript import Transcript, unanswered
 __all__ = ["TurnRun"]
 
 _RATE_LIMIT_PATIENCE_MS = 3_600_000  # how long a turn waits for a provider in all
-_TAIL = -64  # messages that are read of a history which must not be read whole
 _INTERNAL = "an internal error ended the turn; the worker's log has it"
 _CLOSED = "the money for it is spent: the answer closes with what there was"
 _POISON = "its workers died three times in a row without any progress"
@@ -110,13 +110,7 @@ class TurnRun:
             self._step = None
 
     async def _read_transcript(self) -> Transcript:
-        scope, fields = self._scope, self._scope.fields
-        # A history that killed three workers is not read again, but for open calls at its end.
-        start = _TAIL if self._exhausted else int(fields["context_start"])
-        made, own = fields["created_ms"], int(fields.get("usage_from") or 0)
-        return await scope.kit.transcripts.read(
-            scope.session, scope.agent, created_ms=made, context_start=start, usage_from=own
-        )
+        return await read_transcript(self._scope, self.id, tail=self._exhausted)
 
     async def wake(self, items: list[InboxItem], *, early: bool) -> None:
         """Run again after having been parked; ``early`` parks it once more for the time left."""
@@ -196,6 +190,7 @@ class TurnRun:
             self._verdict = Verdict("failed", "step_limit", f"no answer within {limit} steps")
             raise Stopped
         failpoint("C5")
+        await compact(self._scope, self._span, self._transcript)
         span, verdict = self._span, Verdict("succeeded")
         try:
             answer = await self._ask()

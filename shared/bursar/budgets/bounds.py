@@ -1,4 +1,4 @@
-"""Upper bounds of a model call's tokens, known before it is made.
+"""Bounds of a model call's tokens, known before it is made, and a guess at them.
 
 No tokenizer is needed: a token is never less than one byte of text, and what the last call really
 used is known. So a first call is bounded by bytes and later ones are close to the truth.
@@ -12,7 +12,7 @@ from bursar.budgets.quotes import Quote
 from bursar.messages import AssistantMessage, Message, ToolMessage, Usage
 from bursar.models import ModelRequest
 
-__all__ = ["fit_output_tokens", "fit_tokens", "input_bound_tokens"]
+__all__ = ["fit_output_tokens", "fit_tokens", "input_bound_tokens", "likely_input_tokens"]
 
 # What providers put around our text and count: roles and markers, and for tools a hidden prompt
 # (Anthropic documents some 300 to 800 tokens of it).
@@ -21,6 +21,7 @@ _MESSAGE_TOKENS = 16
 _CALL_TOKENS = 16
 _TOOL_TOKENS = 64
 _ANY_TOOLS_TOKENS = 1024
+_BYTES_A_TOKEN = 3  # rather too few: English text has four, code and other scripts about three
 
 
 def input_bound_tokens(
@@ -44,6 +45,16 @@ def input_bound_tokens(
         schemas = sum(len(msgspec.json.encode(tool)) + _TOOL_TOKENS for tool in request.tools)
         bound += _ANY_TOOLS_TOKENS + schemas
     return bound
+
+
+def likely_input_tokens(
+    request: ModelRequest, last: Usage | None, new_messages: Iterable[Message]
+) -> int:
+    """Return about how many input tokens the call will have; arguments as `input_bound_tokens`."""
+    if last is not None and last.input_tokens > 0:
+        new = sum(_message_tokens(message) for message in new_messages)
+        return last.total_tokens + new // _BYTES_A_TOKEN
+    return input_bound_tokens(request, None, ()) // _BYTES_A_TOKEN
 
 
 def fit_output_tokens(

@@ -17,6 +17,7 @@ The file is TOML, in US dollars per million tokens; the last three lines are opt
 import hashlib
 import tomllib
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,10 @@ class PriceBook:
             )
         return quote
 
+    def window_tokens(self, model_name: str) -> int | None:
+        """Return how many tokens a model takes in, as far as the price table knows."""
+        return _window_from_table(model_name)
+
 
 def _read(path: Path) -> dict[str, Quote]:
     try:
@@ -118,6 +123,18 @@ def _from_table(model_name: str) -> Quote | None:
     Only names with a provider are looked up. Without one the table would guess, and a private model
     called ``gpt-4-ours`` would be charged as somebody else's.
     """
+    found = _found_in_table(model_name)
+    return None if found is None else _quote(found.model_price, _table_version())
+
+
+# Names reach this from sessions too, so the number kept is bounded.
+@lru_cache(maxsize=256)
+def _window_from_table(model_name: str) -> int | None:
+    found = _found_in_table(model_name)
+    return None if found is None else found.model.context_window
+
+
+def _found_in_table(model_name: str) -> Any:
     provider, separator, model = model_name.partition(":")
     if not separator or not model:
         return None
@@ -127,12 +144,17 @@ def _from_table(model_name: str) -> Quote | None:
     except ImportError:
         return None
     try:
-        found = genai_prices.calc_price(
+        return genai_prices.calc_price(
             genai_prices.Usage(input_tokens=0, output_tokens=0), model, provider_id=provider
         )
     except LookupError:
         return None
-    return _quote(found.model_price, f"genai-prices {genai_prices.__version__}")
+
+
+def _table_version() -> str:
+    import genai_prices
+
+    return f"genai-prices {genai_prices.__version__}"
 
 
 def _quote(price: Any, version: str) -> Quote | None:

@@ -7,6 +7,7 @@ import typer
 from bursar.cli import copies
 from bursar.cli.options import AsJson, Workspace, connect
 from bursar.cli.output import ago, clean, console, print_fields, print_json, print_table, tokens
+from bursar.client.views import SessionView
 from bursar.errors import Conflict
 
 __all__ = ["app"]
@@ -91,11 +92,18 @@ def show(
             "active": ago(view.active_ms),
             "turns": f"{view.turn_count} turns, {view.step_count} steps, "
             f"{view.tool_call_count} tool calls, {view.message_count} messages",
-            "context": f"{tokens(view.token_count)} tokens",
+            "context": f"{tokens(view.token_count)} tokens{_begins(view)}",
             "turn now": view.turn,
             "worker": view.worker,
         }
     )
+
+
+def _begins(view: SessionView) -> str:
+    if not view.context_start:
+        return ""
+    before = "a summary stands for" if view.summarised else "without"
+    return f", {before} the first {view.context_start} messages"
 
 
 @app.command()

@@ -84,6 +84,7 @@ class SessionView(msgspec.Struct, frozen=True):
     approval_count: int = 0
     message_count: int = 0
     context_start: int = 0
+    summarised: bool = False
     turn: str = ""
     blocked: str = ""
     ending: bool = False

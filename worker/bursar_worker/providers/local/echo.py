@@ -6,7 +6,9 @@ from itertools import cycle
 
 from bursar.messages import UserMessage
 from bursar.models import ModelEvent, ModelRequest, Price
+from bursar_worker.providers.local.summary import summarise
 from bursar_worker.providers.local.tokens import BYTES_PER_TOKEN, count_input, cut, say
+from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
 
 __all__ = ["EchoModel"]
 
@@ -31,6 +33,8 @@ class EchoModel:
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         input_tokens = count_input(request, self.max_input_tokens)
+        if request.system == SUMMARY_INSTRUCTIONS:
+            return summarise(request, input_tokens, delay_s=self._delay_s)
         told = [m.text for m in request.messages if isinstance(m, UserMessage)]
         text = told[-1] if told and told[-1].strip() else "(nothing)"
         if self._tokens:

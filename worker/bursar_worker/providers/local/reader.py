@@ -20,7 +20,9 @@ from bursar_worker.providers.local.report import (
     fitting_report,
     summary_of_text,
 )
+from bursar_worker.providers.local.summary import summarise
 from bursar_worker.providers.local.tokens import call_tokens, count_input, say
+from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
 
 __all__ = ["ReaderModel"]
 
@@ -41,6 +43,10 @@ class ReaderModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         input_tokens = count_input(request, self.max_input_tokens)
+        if request.system == SUMMARY_INSTRUCTIONS:
+            async for event in summarise(request, input_tokens, delay_s=self._delay_s):
+                yield event
+            return
         progress = look_back(request.messages)
         # Scoring is a matter of CPU; in a thread it does not hold up the worker's other drives.
         calls, text = await asyncio.to_thread(_next, request, progress)

@@ -7,11 +7,18 @@ from bursar_worker.providers.local.extract import Document, Sentence, best_sente
 from bursar_worker.providers.local.progress import Progress
 from bursar_worker.providers.local.tokens import count_tokens
 
-__all__ = ["REPORT_PATH", "closing", "fitting_report", "summary_of_text"]
+__all__ = [
+    "REPORT_PATH",
+    "closing",
+    "fitting_report",
+    "summary_of_conversation",
+    "summary_of_text",
+]
 
 REPORT_PATH = "report.md"
 _CALL_TOKENS = 32  # the call around the report: its name, its path, its braces
 _CLOSING_SENTENCES = 4
+_SUMMARY_SENTENCES, _SUMMARY_TERMS = 40, 20
 
 
 def fitting_report(
@@ -54,6 +61,20 @@ def summary_of_text(document: Document, text: str) -> str:
         return f"There is little to summarise in: {text.strip()[:200] or '(nothing)'}"
     in_order = sorted(best, key=lambda sentence: sentence.number)
     return " ".join(sentence.text for sentence in in_order)
+
+
+def summary_of_conversation(text: str, max_tokens: int) -> str:
+    """Return the terms and sentences that say most of a conversation, as many as are allowed."""
+    document = Document("conversation", enumerate(text.splitlines(), start=1))
+    best = best_sentences([document], (), per_document=_SUMMARY_SENTENCES)
+    terms = key_terms([document], _SUMMARY_TERMS)
+    for count in range(len(best), 0, -1):
+        in_order = sorted(best[:count], key=lambda sentence: sentence.number)
+        parts = [f"Key terms: {', '.join(terms)}."] if terms else []
+        parts += [f"- {sentence.text}" for sentence in in_order]
+        if count_tokens(summary := "\n".join(parts)) <= max_tokens:
+            return summary
+    return summary_of_text(document, text)
 
 
 def _report(
