@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bursar.children import Join
     from bursar.client import AsyncClient, Client
     from bursar.context import ToolContext
+    from bursar.context_provider import ContextRequest
     from bursar.errors import BursarError
     from bursar.gate.hosts import net_action
     from bursar.gate.policy import Policy
@@ -40,6 +41,7 @@ __all__ = [
     "Block",
     "BursarError",
     "Client",
+    "ContextRequest",
     "Join",
     "McpServer",
     "Modify",
@@ -68,6 +70,7 @@ _HOMES = {
     "Block": "bursar.hooks",
     "BursarError": "bursar.errors",
     "Client": "bursar.client",
+    "ContextRequest": "bursar.context_provider",
     "Join": "bursar.children",
     "McpServer": "bursar.mcp",
     "Modify": "bursar.hooks",

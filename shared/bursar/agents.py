@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.context_provider import ContextProvider, check_provider, home_of
 from bursar.errors import InvalidInput
 from bursar.gate.policy import Policy
 from bursar.hooks import Hook
@@ -53,6 +54,8 @@ class Agent:
     """MCP servers whose tools it has besides its own."""
     hooks: Sequence[Hook] = ()
     """Functions that look at its calls, inputs and sessions; see `bursar.hooks`."""
+    context: ContextProvider | None = None
+    """Says once a session what the agent is to know of it beside its instructions."""
 
     def __post_init__(self) -> None:
         check_id(self.name, "agent.name")
@@ -73,6 +76,8 @@ class Agent:
             self._let_spawn()
         object.__setattr__(self, "mcp", _checked_servers(self.mcp))
         object.__setattr__(self, "hooks", _checked_hooks(self.hooks))
+        if self.context is not None:
+            check_provider(self.context)
 
     def _let_spawn(self) -> None:
         """Give it the tool for tasks, and leave to use it: who is named may be spawned."""
@@ -116,6 +121,7 @@ class Agent:
             "subagents": list(self.subagents),
             "mcp": [server.manifest_hash for server in self.mcp],
             "hooks": [hook.manifest() for hook in self.hooks],
+            "context": self.context and home_of(self.context),
         }
         return hashlib.sha256(msgspec.json.encode(manifest, order="deterministic")).hexdigest()
 

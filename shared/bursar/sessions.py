@@ -19,6 +19,7 @@ from bursar.store.scripts.sessions import Idempotency, NewSession
 from bursar.store.store import Store
 
 __all__ = [
+    "MAX_TEXT_BYTES",
     "SessionSpec",
     "SessionView",
     "ancestors_of",
@@ -38,7 +39,8 @@ __all__ = [
 _MAX_TITLE = 200
 _MAX_MODEL = 128
 _MAX_TAGS, _MAX_TAG = 16, 32
-_MAX_TEXT_BYTES = 256 * 1024
+MAX_TEXT_BYTES = 256 * 1024
+"""Of each of a session's long texts, such as its prompt and its context."""
 _MAX_PATH = 64
 _ROUTE = "import"
 """It stands in the place of a session's id in a path, so none can have it."""
@@ -208,6 +210,8 @@ def prepare(
         "custom": _check_text(encode_json(spec.custom).decode(), "custom") if spec.custom else "",
     }
     given = {name: value for name, value in texts.items() if value}
+    # Empty is an answer, too: there is nothing to be told, so nobody is asked again.
+    given.update({"context": texts["context"]} if "context" in parent else {})
     return NewSession(
         user, path, fields, given, limit, action, warn, spec.token_limit, turn, spec.parent
     )
@@ -223,7 +227,8 @@ async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:
         raise InvalidInput(
             "no such session in this workspace", field="parent", code="parent_not_found"
         )
-    return dict(zip(names, map(text, values), strict=True)) | {"context": text(context)}
+    told = {} if context is None else {"context": text(context)}
+    return dict(zip(names, map(text, values), strict=True)) | told
 
 
 async def get(store: Store, workspace: str, sid: str) -> SessionView:
@@ -364,6 +369,6 @@ def _check_path(path: str) -> str:
 
 
 def _check_text(value: str, field: str) -> str:
-    if len(value.encode()) > _MAX_TEXT_BYTES:
-        raise InvalidInput(f"expected at most {_MAX_TEXT_BYTES} bytes", field=field)
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise InvalidInput(f"expected at most {MAX_TEXT_BYTES} bytes", field=field)
     return value

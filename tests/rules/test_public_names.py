@@ -9,8 +9,8 @@ import bursar
 from support.sources import modules, public_definitions, relative, tree_of
 
 FRONT_DOOR = {
-    "Agent", "Allow", "Ask", "AsyncClient", "Block", "BursarError", "Client", "McpServer",
-    "Modify", "Policy", "PostTool", "PreTool", "Price", "SessionEnd", "SessionStart",
+    "Agent", "Allow", "Ask", "AsyncClient", "Block", "BursarError", "Client", "ContextRequest",
+    "McpServer", "Modify", "Policy", "PostTool", "PreTool", "Price", "SessionEnd", "SessionStart",
     "ToolContext", "ToolFailure", "UserPrompt", "__version__", "hook", "net_action", "tool",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bursar.agents import Agent, load_agents
+from bursar.context_provider import ContextRequest
 from bursar.errors import InvalidInput
 from bursar.gate.policy import Policy
 from bursar.testing import ScriptedModel
@@ -16,6 +17,10 @@ from bursar.tools import tool
 def look(place: str) -> str:
     """Look at a place."""
     return place
+
+
+def who_asks(ctx: ContextRequest) -> str:
+    return ctx.user
 
 
 def test_an_agent_holds_what_it_was_given() -> None:
@@ -40,6 +45,10 @@ def test_an_agent_holds_what_it_was_given() -> None:
         ({"temperature": 3}, "agent.temperature"),
         ({"subagents": "b"}, "agent.subagents"),
         ({"subagents": ["b", "c d"]}, "agent.subagents[1]"),
+        ({"context": "who asks"}, "agent.context"),
+        ({"context": ContextRequest}, "agent.context"),
+        ({"context": lambda: "nothing"}, "agent.context"),
+        ({"context": lambda one, other: "two"}, "agent.context"),
     ],
 )
 def test_a_wrong_agent_names_the_field(changes: dict[str, Any], field: str) -> None:
@@ -64,6 +73,7 @@ def test_the_manifest_hash_changes_with_the_behaviour() -> None:
         {"policy": Policy(allow=["look"])},
         {"max_steps": 3},
         {"subagents": ["b"]},
+        {"context": who_asks},
     ]
     hashes = [Agent(**base | variant).manifest_hash for variant in variants]
     assert len(set(hashes)) == len(variants)

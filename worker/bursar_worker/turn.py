@@ -19,6 +19,7 @@ from bursar.store.scripts.turns import Commit, Finished
 from bursar_worker.answer import Answer
 from bursar_worker.calls import OpenCalls, intents
 from bursar_worker.children.answers import StructuredAnswer
+from bursar_worker.collecting import collect_context
 from bursar_worker.compaction import compact
 from bursar_worker.deferred import DeferredCall
 from bursar_worker.ending import Ending, Stopped, Verdict
@@ -164,13 +165,14 @@ class TurnRun:
             self._verdict = Verdict("failed", "internal", _INTERNAL)
 
     async def _admit(self) -> None:
-        """Let the agent's hooks look at the input, which may be another one afterwards."""
+        """Let the agent's hooks and its context provider say what they have to, before a step."""
         blocked = await admitted(self._scope, self.id)
         if blocked is not None:
             self._verdict = Verdict("failed", "hook_blocked", blocked.reason)
             self._records.append(blocked_record(self._scope, self.id, blocked))
             raise Stopped
-        if self._scope.hooks.has("user_prompt"):
+        collected = await collect_context(self._scope, self.id)
+        if collected or self._scope.hooks.has("user_prompt"):
             self._transcript = await self._read_transcript()
 
     def _park_or_fail(self, parked: Parked) -> None:

@@ -81,7 +81,11 @@ async def compact(
         note_waiting(lease, reply[2])
 
 
-async def put_context(store: Store, lease: Lease, context: str) -> None:
-    """Keep what the agent's context provider said; it is not asked again, also if that is empty."""
+async def put_context(store: Store, lease: Lease, context: str) -> int:
+    """Keep what the agent's context provider said; it is not asked again, also if that is empty.
+
+    Returns the index of the first message of which the model's usage counts what it sees now.
+    """
     session = lease.session
-    await run_fenced(store, lease, _PUT, [session.hash, session.text], [context])
+    reply = await run_fenced(store, lease, _PUT, [session.hash, session.text], [context])
+    return int(reply[1])
