@@ -1,6 +1,7 @@
 """Agents for benchmarks whose models cost nothing, so that the machine around them is measured.
 
-``stub`` answers with one word. ``clock`` streams the time, word by word, as a provider would:
+``stub`` answers with one word. ``brief`` does so with a small window, and counts what it is shown,
+so that long contexts are summarised. ``clock`` streams the time, word by word, as a provider would:
 ``tokens=100 rate=50``. ``flood`` streams ``tokens=1000`` as fast as it can, as events that cannot
 be joined. ``long`` takes ``steps=5`` steps of ``delay_ms=100``, with a tool's call in between.
 """
@@ -14,7 +15,7 @@ from bursar import Agent, Policy, tool
 from bursar.messages import AssistantMessage, ToolCall, Usage, UserMessage
 from bursar.models import ModelEvent, ModelRequest, Price, ReasoningDelta, TextDelta
 
-__all__ = ["clock", "flood", "long", "stub"]
+__all__ = ["brief", "clock", "flood", "long", "stub"]
 
 _PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 
@@ -28,6 +29,15 @@ class _Stub(_Model):
     async def stream(self, _: ModelRequest) -> AsyncIterator[ModelEvent]:
         yield TextDelta("yes")
         yield Usage(input_tokens=5, output_tokens=1)
+
+
+class _Brief(_Model):
+    max_input_tokens = 8_000
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        shown = len(request.system) + sum(len(getattr(m, "text", "")) for m in request.messages)
+        yield TextDelta("yes")
+        yield Usage(input_tokens=1 + shown // 4, output_tokens=1)
 
 
 class _Clock(_Model):
@@ -82,6 +92,7 @@ async def nod() -> str:
 
 
 stub = Agent(name="stub", model=_Stub())
+brief = Agent(name="brief", model=_Brief())
 clock = Agent(name="clock", model=_Clock(), max_output_tokens=100_000)
 flood = Agent(name="flood", model=_Flood(), max_output_tokens=1_000_000)
 long = Agent(name="long", model=_Long(), tools=[nod], policy=Policy(allow=["nod"]))

@@ -53,14 +53,16 @@ async def ask_provider(provider: ContextProvider, request: ContextRequest) -> An
 
     A thread cannot be stopped: after a timeout it runs on, unwatched, to its end.
     """
+    result: Any
     if inspect.iscoroutinefunction(inspect.unwrap(provider)):
-        return await provider(request)
+        result = provider(request)
+    else:
 
-    def call(request: ContextRequest) -> Any:
-        return provider(request)
+        def call(request: ContextRequest) -> Any:
+            return provider(request)
 
-    call.__name__ = home_of(provider)  # which the thread is called after
-    result = await run_in_thread(call, {"request": request})
+        call.__name__ = home_of(provider)  # which the thread is called after
+        result = await run_in_thread(call, {"request": request})
     return await result if inspect.isawaitable(result) else result
 
 

@@ -7,14 +7,14 @@ import pytest
 from bursar.budgets.ledger import read_ledger
 from bursar.errors import BursarError, Conflict, Fenced
 from bursar.leases import Lease
-from bursar.messages import AssistantMessage, UserMessage
+from bursar.messages import AssistantMessage, Message, UserMessage
 from bursar.store.codec import text
 from bursar.store.scripts import contexts, sessions, turns
 from bursar.store.scripts.contexts import Moved
 from bursar.store.scripts.turns import Commit
 from support.stage import Stage, dump
 
-MESSAGES = [UserMessage("one"), AssistantMessage("two"), AssistantMessage("three")]
+MESSAGES: list[Message] = [UserMessage("one"), AssistantMessage("two"), AssistantMessage("three")]
 
 
 async def with_messages(stage: Stage) -> tuple[Lease, str]:

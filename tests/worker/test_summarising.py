@@ -31,7 +31,7 @@ def histories(draw: st.DrawFn) -> list[Message]:
 def without_call(messages: list[Message]) -> list[Message]:
     """Results that no answer before them has asked for."""
     asked: set[str] = set()
-    lonely = []
+    lonely: list[Message] = []
     for message in messages:
         if isinstance(message, AssistantMessage):
             asked |= {call.id for call in message.tool_calls}
@@ -43,7 +43,7 @@ def without_call(messages: list[Message]) -> list[Message]:
 def without_result(messages: list[Message]) -> list[ToolCall]:
     """Calls that have no result before the next answer."""
     open_calls: dict[str, ToolCall] = {}
-    lonely = []
+    lonely: list[ToolCall] = []
     for message in messages:
         if isinstance(message, AssistantMessage):
             lonely += open_calls.values()

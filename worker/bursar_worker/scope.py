@@ -25,6 +25,7 @@ __all__ = ["Scope"]
 class Scope:
     """``fields`` is the session's hash as it was at the claim; ``path`` its accounts.
 
+    The drive keeps ``fields`` up with one thing, where the context begins.
     ``tools`` are the agent's own and those of its MCP servers, by the names that the model uses.
     ``chain`` are the agents above it whose rules bind it, the root's first.
     ``authority`` is asked before anything starts that has an effect outside of Redis, and

@@ -45,6 +45,7 @@ def told(earlier: str, messages: Sequence[Message], max_bytes: int) -> str:
     """Return a conversation as text, its longest parts shortened until ``max_bytes`` hold it."""
     head = f"{_EARLIER}{_cut(earlier, max_bytes // 8)}\n\n" if earlier else ""
     room = max_bytes - len(head.encode())
+    text = ""
     for cap in _CAPS:
         text = "\n\n".join(_line(message, cap) for message in messages)
         if len(text.encode()) <= room:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.budgets.bounds import fit_output_tokens, input_bound_tokens
+from bursar.budgets.bounds import fit_output_tokens, input_bound_tokens, likely_input_tokens
 from bursar.budgets.pricing import PriceBook
 from bursar.messages import AssistantMessage, Message, ToolCall, ToolMessage, Usage, UserMessage
 from bursar.models import ModelRequest, Price, ToolSpec
@@ -46,6 +46,14 @@ def test_a_later_call_is_bounded_by_what_was_used_and_what_is_new() -> None:
 def test_a_usage_of_nothing_is_not_believed() -> None:
     request = ModelRequest("m", "s" * 10_000, MESSAGES)
     assert input_bound_tokens(request, Usage(0, 5), ()) > 10_000
+
+
+def test_a_guess_lies_between_what_was_used_and_the_bound() -> None:
+    request = ModelRequest("m", "s" * 9000, MESSAGES)
+    bound = input_bound_tokens(request, None, ())
+    assert likely_input_tokens(request, None, ()) == bound // 3
+    later = likely_input_tokens(request, Usage(2000, 50), MESSAGES[2:])
+    assert 2050 < later < input_bound_tokens(request, Usage(2000, 50), MESSAGES[2:])
 
 
 @pytest.mark.parametrize(

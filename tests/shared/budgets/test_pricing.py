@@ -48,6 +48,14 @@ def test_the_table_knows_models_of_providers() -> None:
     assert PriceBook().quote("openai-chat:gpt-4.1").tiers == quote.tiers
 
 
+def test_the_table_knows_windows_of_models() -> None:
+    book = PriceBook()
+    assert book.window_tokens("anthropic:claude-sonnet-4-5") == 200_000
+    assert book.window_tokens("openai:gpt-4.1") == 1_000_000
+    for unknown in ("local:echo", "mine", "openai:no-such-model-of-theirs"):
+        assert book.window_tokens(unknown) is None
+
+
 def test_a_tier_holds_for_all_tokens_of_a_call_above_its_start() -> None:
     quote = PriceBook().quote("anthropic:claude-sonnet-4-5")
     assert quote.cost_microusd(Usage(input_tokens=200_000)) == 600_000

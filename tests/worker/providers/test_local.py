@@ -14,6 +14,7 @@ from bursar.testing import tool_context
 from bursar.tools import render_output
 from bursar_worker.builtin import reader
 from bursar_worker.providers import resolve
+from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
 
 TIDES = """# Tides
 
@@ -229,3 +230,24 @@ def test_the_same_name_is_the_same_object_and_objects_stay() -> None:
     assert resolve("local:echo", settings) is resolve("local:echo", WorkerSettings())
     model = resolve("local:reader", settings)
     assert resolve(model, settings) is model
+
+
+@pytest.mark.parametrize("name", ["local:echo", "local:reader"])
+async def test_a_summary_says_what_stands_out_within_what_is_allowed(name: str) -> None:
+    chat = " ".join(f"We talked about the weather on day {day} and agreed." for day in range(200))
+    facts = (
+        "User: The invoice of the dredging company over forty thousand euros is still not paid.\n\n"
+        "Assistant: I asked the dredging company for a copy of the invoice and they refused.\n\n"
+    )
+    told = UserMessage(f"{facts}User: {chat}")
+    for allowed in (60, 400):
+        request = ModelRequest("m", SUMMARY_INSTRUCTIONS, (told,), max_output_tokens=allowed)
+        text = (await ask(resolve(name, WorkerSettings()), request)).text
+        assert 0 < len(text.encode()) <= allowed * 4
+        assert "dredging company" in text
+
+
+async def test_a_conversation_of_hardly_a_sentence_has_a_summary_too() -> None:
+    request = ModelRequest("m", SUMMARY_INSTRUCTIONS, (UserMessage("User: hi"),))
+    answer = await ask(resolve("local:echo", WorkerSettings()), request)
+    assert answer.text.strip()
