@@ -3,18 +3,22 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
-from bursar import history
+from bursar import history, sessions
+from bursar.agents import Agent
 from bursar.messages import AssistantMessage, Message, UserMessage
 from bursar.models import ModelEvent, ModelRequest, Price
 from bursar.sessions import SessionView
 from bursar.testing import ScriptedModel
 from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
-from support.workers import WORKSPACE, Site
+from support.workers import WORKSPACE, Site, working
 
-__all__ = ["WINDOW", "Talker", "grow"]
+__all__ = ["FULL", "WINDOW", "Talker", "agent", "full_session", "grow", "one_turn", "texts"]
 
 WINDOW = 4000
+FULL = 40
+"""Messages of 300 bytes that take more than the window, as they are guessed."""
 
 
 @dataclass
@@ -53,3 +57,28 @@ async def grow(place: Site, session: SessionView, messages: int, *, size: int = 
         words = f"old {number} ".ljust(size, "x")
         message: Message = AssistantMessage(words) if number % 2 else UserMessage(words)
         await history.add_message(place.store, WORKSPACE, session.id, message)
+
+
+def agent(model: Talker, **options: Any) -> Agent:
+    return Agent(name="worker", model=model, **options)
+
+
+async def one_turn(
+    place: Site, model: Talker, session: SessionView, words: str = "go", **settings: Any
+) -> SessionView:
+    async with working(place.store, agent(model), **settings):
+        turn = await place.ended(await place.put(session, words))
+    assert turn.state == "succeeded", turn
+    return await sessions.get(place.store, WORKSPACE, session.id)
+
+
+async def full_session(place: Site, messages: int = FULL, **spec: Any) -> SessionView:
+    session = await place.session("worker", model="talker", **spec)
+    await grow(place, session, messages)
+    return session
+
+
+async def texts(place: Site, session: SessionView) -> dict[bytes, bytes]:
+    keys = sessions.locate(place.store, WORKSPACE, session.id)
+    found: dict[bytes, bytes] = await place.store.redis.call("HGETALL", keys.text)
+    return found

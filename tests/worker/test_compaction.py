@@ -12,19 +12,14 @@ from bursar.agents import Agent
 from bursar.budgets.ledger import read_ledger
 from bursar.errors import ModelError
 from bursar.gate.policy import Policy
-from bursar.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
-from bursar.sessions import SessionView
-from bursar.store.scripts.budgets import HoldWish, reserve
+from bursar.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
 from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
-from support.dead_worker import DeadWorker, announce_agent
-from support.talker import WINDOW, Talker, grow
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-FULL = 40
-"""Messages of 300 bytes that take more than the window, as they are guessed."""
+from support.dead_worker import announce_agent
+from support.talker import FULL, WINDOW, Talker, agent, full_session, one_turn, texts
+from support.workers import WORKSPACE, Site, site, working
 
 
 @pytest.fixture
@@ -32,31 +27,6 @@ async def place(store: Store) -> AsyncIterator[Site]:
     await announce_agent(store)
     async with site(store) as made:
         yield made
-
-
-def agent(model: Talker, **options: Any) -> Agent:
-    return Agent(name="worker", model=model, **options)
-
-
-async def one_turn(
-    place: Site, model: Talker, session: SessionView, words: str = "go", **settings: Any
-) -> SessionView:
-    async with working(place.store, agent(model), **settings):
-        turn = await place.ended(await place.put(session, words))
-    assert turn.state == "succeeded", turn
-    return await sessions.get(place.store, WORKSPACE, session.id)
-
-
-async def full_session(place: Site, messages: int = FULL, **spec: Any) -> SessionView:
-    session = await place.session("worker", model="talker", **spec)
-    await grow(place, session, messages)
-    return session
-
-
-async def texts(place: Site, session: SessionView) -> dict[bytes, bytes]:
-    keys = sessions.locate(place.store, WORKSPACE, session.id)
-    found: dict[bytes, bytes] = await place.store.redis.call("HGETALL", keys.text)
-    return found
 
 
 async def test_the_model_sees_the_summary_and_what_is_recent(place: Site) -> None:
@@ -71,6 +41,37 @@ async def test_the_model_sees_the_summary_and_what_is_recent(place: Site) -> Non
     assert model.answers.requests[-1].system == "Be kind.", "a summary is no instruction"
     assert session.context_start == 31
     assert session.summarised
+
+
+async def test_the_session_says_how_small_its_context_is_by_then(place: Site) -> None:
+    """Also if the answer that was asked for next never comes."""
+    session, model = await full_session(place), Talker(ScriptedModel([ModelError("no")]))
+    async with working(place.store, agent(model)):
+        turn = await place.ended(await place.put(session))
+    assert turn.state == "failed"
+    session = await sessions.get(place.store, WORKSPACE, session.id)
+    assert session.context_start == 31
+    assert 10 * 300 // 4 < session.token_count < WINDOW // 2
+
+
+async def test_a_child_is_shortened_too_and_all_above_it_pay(place: Site) -> None:
+    parent = await place.session("worker", model="talker")
+    child, model = await full_session(place, parent=parent.id), Talker()
+    child = await one_turn(place, model, child)
+    assert child.is_subagent
+    assert child.summarised
+    ledger = await read_ledger(place.store, WORKSPACE)
+    (entry,) = [each for each in ledger if each["kind"] == "compact:talker"]
+    assert entry["accounts"] == f"ws,user:ada,s:{parent.id},s:{child.id}"
+
+
+async def test_a_model_that_does_not_say_its_window_has_that_of_the_settings(place: Site) -> None:
+    session, model = await full_session(place, 20), Talker()
+    model.max_input_tokens = 0
+    await one_turn(place, model, session, context_window_tokens=100_000)
+    assert model.summaries.requests == []
+    await one_turn(place, model, session, context_window_tokens=1500)
+    assert len(model.summaries.requests) == 1
 
 
 async def test_what_was_summarised_is_all_that_is_no_longer_seen(place: Site) -> None:
@@ -209,116 +210,6 @@ async def test_a_worker_that_takes_over_shows_the_turns_input_too(place: Site) -
     assert turn.output == "all seen"
     assert other.seen[0].endswith("SUMMARY 0")
     assert other.seen[1] == "look at many things"
-
-
-@pytest.mark.parametrize(
-    ("answer", "op"),
-    [
-        (ModelError("no", status=500), "released"),
-        (ModelError("no whole answer"), "unconfirmed"),
-        (Reply(text="half a", error=ModelError("cut off")), "unconfirmed"),
-        (RuntimeError("broken"), "unconfirmed"),
-        (Reply(text="  "), "commit"),
-    ],
-)
-async def test_a_summary_that_fails_leaves_all_as_it_was_and_the_turn_goes_on(
-    place: Site, answer: Any, op: str
-) -> None:
-    session, model = await full_session(place, 34), Talker(summaries=ScriptedModel([answer]))
-    near = Reply(text="yes", usage=Usage(input_tokens=3600, output_tokens=1))
-    model.answers = ScriptedModel([near] * 3)
-    async with working(place.store, agent(model)):
-        for _ in range(3):
-            turn = await place.ended(await place.put(session))
-            assert turn.state == "succeeded"
-    session = await sessions.get(place.store, WORKSPACE, session.id)
-    assert (session.context_start, session.summarised) == (0, False)
-    assert await texts(place, session) == {}
-    assert len(model.seen) == 34 + 5
-    assert len(model.summaries.requests) == 1, "it is not tried again until the context has grown"
-    ledger = await read_ledger(place.store, WORKSPACE)
-    assert [e["op"] for e in ledger if e["kind"] == "compact:talker"] == [op]
-
-
-async def test_it_is_tried_again_when_the_context_has_grown(place: Site) -> None:
-    refused = ModelError("no", status=500)
-    session, model = await full_session(place), Talker(summaries=ScriptedModel([refused, "SUM"]))
-    model.max_input_tokens = 5000
-    used = [Usage(input_tokens=tokens, output_tokens=1) for tokens in (4400, 4500, 1000)]
-    model.answers = ScriptedModel([Reply(text="yes", usage=usage) for usage in used])
-    await one_turn(place, model, session)
-    await one_turn(place, model, session, "x" * 300)
-    assert len(model.summaries.requests) == 1
-    await one_turn(place, model, session, "x" * 900)
-    assert len(model.summaries.requests) == 2
-    assert model.seen[0].endswith("SUM")
-
-
-async def test_no_money_for_it_leaves_all_as_it_was_and_the_turn_goes_on(place: Site) -> None:
-    model = Talker()
-    model.answers = ScriptedModel([Reply(text="yes", usage=Usage(3500, 10)), "yes", "yes"])
-    session = await place.session(
-        "worker", model="talker", limit_microusd=8_000, per_action_microusd=8_000
-    )
-    await grow(place, session, 13)
-    # The first answer says what the context takes: the next call is bounded by that, a summary by
-    # its bytes, for which the purse is too small.
-    session = await one_turn(place, model, session)
-    before = await texts(place, session)
-    session = await one_turn(place, model, session, keep_recent=2)
-    assert model.summaries.requests == []
-    assert len(model.answers.requests) == 2
-    assert await texts(place, session) == before
-    assert session.context_start == 0
-
-
-async def test_a_cancel_stops_it_and_books_what_was_held(place: Site) -> None:
-    model = Talker(summaries=ScriptedModel([Reply(text="long", delay_s=60)]))
-    session = await full_session(place)
-    async with working(place.store, agent(model)):
-        tid = await place.put(session)
-
-        async def asked() -> bool:
-            return bool(model.summaries.requests)
-
-        await wait_until("request for a summary", asked)
-        await place.inputs.cancel(WORKSPACE, tid, "enough")
-        turn = await place.ended(tid)
-    assert (turn.state, turn.reason) == ("cancelled", "enough")
-    session = await sessions.get(place.store, WORKSPACE, session.id)
-    assert (session.context_start, session.state) == (0, "idle")
-    (entry,) = await read_ledger(place.store, WORKSPACE)
-    assert (entry["op"], entry["kind"]) == ("unconfirmed", "compact:talker")
-
-
-async def test_one_that_was_lost_with_its_worker_is_booked_and_made_again(place: Site) -> None:
-    session, model = await full_session(place), Talker()
-    tid = await place.put(session)
-    dead = await DeadWorker.take(place, session, tid)
-    wish = HoldWish(
-        hold_id=f"{session.id}/{tid}/1/1/compact",
-        secret="s",
-        cost_microusd=700,
-        tokens=9,
-        sent=True,
-        ttl_ms=60_000,
-        turn=tid,
-        step=1,
-        kind="compact:talker",
-        price="flat",
-    )
-    await reserve(place.store, dead.lease, dead.path, wish)
-    async with working(place.store, agent(model)):
-        turn = await place.ended(tid)
-    assert turn.state == "succeeded"
-    assert model.seen[0].endswith("SUMMARY 0")
-    assert "step.abandoned" not in await place.kinds(session), "no answer was under way"
-    ledger = await read_ledger(place.store, WORKSPACE)
-    assert [(e["op"], e["id"].split("/")[3:]) for e in reversed(ledger)] == [
-        ("unconfirmed", ["1", "compact"]),
-        ("commit", ["2", "compact"]),
-        ("commit", ["1"]),
-    ]
 
 
 async def test_a_clear_drops_the_summary(place: Site) -> None:
