@@ -5,6 +5,7 @@ any other: held for before it is made, and booked in the script that moves the b
 goes wrong leaves the context as it was, and the turn goes on.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,12 +71,12 @@ async def compact(scope: Scope, span: Span, transcript: Transcript) -> None:
     if _likely(gone) <= max_output:
         return
     room = window * _INPUT_PERCENT // 100 * _BYTES_A_TOKEN
+    # In a thread, because a long history takes a while; the worker's other drives go on.
+    text = await asyncio.to_thread(told, transcript.summary, transcript.messages[:begin], room)
     request = ModelRequest(
         model=model_name,
         system=SUMMARY_INSTRUCTIONS,
-        messages=(
-            UserMessage(told(transcript.summary, transcript.messages[:begin], room), span.turn),
-        ),
+        messages=(UserMessage(text, span.turn),),
         max_output_tokens=max_output,
         temperature=scope.agent.temperature,
         session=span.session,

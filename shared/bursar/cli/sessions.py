@@ -7,7 +7,6 @@ import typer
 from bursar.cli import copies
 from bursar.cli.options import AsJson, Workspace, connect
 from bursar.cli.output import ago, clean, console, print_fields, print_json, print_table, tokens
-from bursar.client.views import SessionView
 from bursar.errors import Conflict
 
 __all__ = ["app"]
@@ -92,18 +91,20 @@ def show(
             "active": ago(view.active_ms),
             "turns": f"{view.turn_count} turns, {view.step_count} steps, "
             f"{view.tool_call_count} tool calls, {view.message_count} messages",
-            "context": f"{tokens(view.token_count)} tokens{_begins(view)}",
+            "context": f"{tokens(view.token_count)} tokens"
+            + _begins(view.context_start, summarised=view.summarised),
             "turn now": view.turn,
             "worker": view.worker,
         }
     )
 
 
-def _begins(view: SessionView) -> str:
-    if not view.context_start:
+def _begins(context_start: int, *, summarised: bool) -> str:
+    if not context_start:
         return ""
-    before = "a summary stands for" if view.summarised else "without"
-    return f", {before} the first {view.context_start} messages"
+    return (
+        f", {'with a summary of' if summarised else 'without'} the first {context_start} messages"
+    )
 
 
 @app.command()

@@ -40,6 +40,15 @@ def test_a_session_is_shown(bursar: Bursar, stub: StubGateway) -> None:
     assert "title" not in out
 
 
+def test_a_session_says_what_of_it_its_model_is_shown(bursar: Bursar, stub: StubGateway) -> None:
+    stub.on(f"GET {WS}/sessions/s1", session(token_count=1234, context_start=40, summarised=True))
+    assert "with a summary of the first 40 messages" in bursar("sessions", "show", "s1").out
+    stub.on(f"GET {WS}/sessions/s2", session(context_start=40))
+    assert "without the first 40 messages" in bursar("sessions", "show", "s2").out
+    stub.on(f"GET {WS}/sessions/s3", session())
+    assert "the first" not in bursar("sessions", "show", "s3").out
+
+
 def test_messages_are_printed_with_calls_and_results(bursar: Bursar, stub: StubGateway) -> None:
     stub.on(
         f"GET {WS}/sessions/s1/messages",
