@@ -13,8 +13,8 @@ from bursar.clock import monotonic_s
 from bursar.events import Span
 from bursar.gate.pipeline import Gate
 from bursar.gate.policy import Policy
-from bursar.messages import ToolCall
 from bursar.inbox import Inputs
+from bursar.messages import ToolCall
 from bursar.queue import Bells, connect_queue
 from bursar.registry import Registry
 from bursar.settings import GatewaySettings, WorkerSettings

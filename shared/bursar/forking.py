@@ -167,7 +167,7 @@ async def _new(
     if start <= (count if spec.at is None else spec.at):
         fields["context_start"] = start
         if "summary" in source.texts:
-            texts["summary"] = source.texts["summary"]
+            fields["summarised"], texts["summary"] = 1, source.texts["summary"]
     else:
         start = 0
     fields["token_count"] = await _tokens(store, source.keys, start, count)

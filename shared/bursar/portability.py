@@ -209,7 +209,9 @@ async def _new(
         fields["forked_from"] = session.forked_from
     if session.forked_at is not None:
         fields["forked_at"] = session.forked_at
-    texts = {**new.texts, "summary": session.summary} if session.summary else new.texts
+    texts = dict(new.texts)
+    if session.summary:
+        fields["summarised"], texts["summary"] = 1, session.summary
     origin = {"imported_from": imported_from}
     return msgspec.structs.replace(new, fields=fields, texts=texts, origin=origin)
 

@@ -64,7 +64,7 @@ class QueueWorker(Worker):
         self._bells = bells
         self._on_bell = on_bell
         self._room = room or (lambda: (self.max_jobs - self.job_counter,) * 2)
-        self._popping: asyncio.Task[tuple[bytes, bytes] | None] | None = None
+        self._popping: asyncio.Task[tuple[str, bytes] | None] | None = None
         self._urgent_only = False
         self._made_room = asyncio.Event()
         self._claimed: dict[str, QueuedJob] = {}
@@ -179,7 +179,7 @@ class QueueWorker(Worker):
         if token and self._on_bell is not None and token[1].startswith(BELL.encode()):
             # The claim, which would name it too, must not get in its way.
             self._heard = text(token[1])
-            queue = self._queues[self._doorbells.index(text(token[0]))]
+            queue = self._queues[self._doorbells.index(token[0])]
             self._on_bell(queue, self._heard)
             await asyncio.sleep(_SETTLE_S)
 

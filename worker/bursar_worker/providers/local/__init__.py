@@ -8,11 +8,16 @@ from urllib.parse import parse_qsl
 from bursar.errors import ModelError
 from bursar.models import Model
 from bursar_worker.providers.local.echo import EchoModel
+from bursar_worker.providers.local.editor import EditorModel
 from bursar_worker.providers.local.reader import ReaderModel
 
-__all__ = ["EchoModel", "ReaderModel", "local_model"]
+__all__ = ["EchoModel", "EditorModel", "ReaderModel", "local_model"]
 
-_OPTIONS = {"echo": {"delay_ms": 60_000, "tokens": 100_000}, "reader": {"delay_ms": 60_000}}
+_OPTIONS = {
+    "echo": {"delay_ms": 60_000, "tokens": 100_000},
+    "editor": {"delay_ms": 60_000},
+    "reader": {"delay_ms": 60_000},
+}
 
 
 def local_model(name: str, rest: str) -> Model:
@@ -26,7 +31,8 @@ def local_model(name: str, rest: str) -> Model:
         return EchoModel(
             name, delay_s=options.get("delay_ms", 0) / 1000, tokens=options.get("tokens", 0)
         )
-    return ReaderModel(name, delay_s=options.get("delay_ms", 0) / 1000)
+    kind_of = EditorModel if kind == "editor" else ReaderModel
+    return kind_of(name, delay_s=options.get("delay_ms", 0) / 1000)
 
 
 def _options(name: str, query: str, limits: dict[str, int]) -> dict[str, int]:

@@ -5,6 +5,7 @@ the messages.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from bursar.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from bursar_worker.providers.local.extract import Document
 
-__all__ = ["Progress", "look_back"]
+__all__ = ["LIST", "READ", "WRITE", "Progress", "calls_since_input", "listed_paths", "look_back"]
 
+_NAMED = re.compile(r"^File: (.+)$", re.MULTILINE)
 LIST, READ, WRITE = "list_files", "read_file", "write_report"
 
 
@@ -23,6 +25,8 @@ class Progress:
 
     asked: str = ""
     listed: bool = False
+    named: list[str] = field(default_factory=list)
+    """Files that the input names, each on a line ``File: path``."""
     paths: list[str] = field(default_factory=list)
     pages: set[tuple[str, int]] = field(default_factory=set)
     next_pages: list[tuple[str, int]] = field(default_factory=list)
@@ -39,25 +43,33 @@ class Progress:
 
 def look_back(messages: Sequence[Message]) -> Progress:
     """Read the calls and results since the last user message."""
-    progress = Progress()
-    begin = 0
-    for index, message in enumerate(messages):
-        if isinstance(message, UserMessage):
-            progress.asked, begin = message.text, index
-    for call, result in _calls(messages[begin:]):
+    asked, calls = calls_since_input(messages)
+    progress = Progress(asked, named=_NAMED.findall(asked))
+    for call, result in calls:
         progress.calls += 1
         arguments = _object(call.arguments)
         if result.is_error:
             progress.problems.append(f"{call.name}: {result.output}")
         if call.name == LIST:
             progress.listed = True
-            progress.paths = [] if result.is_error else _paths(result.output)
+            progress.paths = [] if result.is_error else listed_paths(result.output)
         elif call.name == READ:
             _take_page(progress, arguments, result)
         elif call.name == WRITE:
             progress.report = result.output
             progress.reported = not result.is_error
     return progress
+
+
+def calls_since_input(
+    messages: Sequence[Message],
+) -> tuple[str, list[tuple[ToolCall, ToolMessage]]]:
+    """Return what a person said last, and the calls since then that have a result."""
+    asked, begin = "", 0
+    for index, message in enumerate(messages):
+        if isinstance(message, UserMessage):
+            asked, begin = message.text, index
+    return asked, list(_calls(messages[begin:]))
 
 
 def _calls(messages: Sequence[Message]) -> Iterator[tuple[ToolCall, ToolMessage]]:
@@ -85,7 +97,7 @@ def _take_page(progress: Progress, arguments: dict[str, Any], result: ToolMessag
         progress.next_pages.append((path, following))
 
 
-def _paths(output: str) -> list[str]:
+def listed_paths(output: str) -> list[str]:
     """Return the paths of a listing: of JSON objects with ``path``, of JSON texts, or of lines."""
     try:
         listing = json.loads(output)

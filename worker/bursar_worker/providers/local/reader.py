@@ -21,7 +21,7 @@ from bursar_worker.providers.local.report import (
     summary_of_text,
 )
 from bursar_worker.providers.local.summary import summarise
-from bursar_worker.providers.local.tokens import call_tokens, count_input, say
+from bursar_worker.providers.local.tokens import call_tokens, count_input, say, within
 from bursar_worker.summarising import SUMMARY_INSTRUCTIONS
 
 __all__ = ["ReaderModel"]
@@ -66,6 +66,8 @@ def _next(request: ModelRequest, progress: Progress) -> tuple[list[ToolCall], st
     """Return the calls to make now, or else the text to close with."""
     offered = {tool.name for tool in request.tools}
     wanted: list[tuple[str, dict[str, object]]]
+    if LIST not in offered:
+        progress.paths = progress.named
     if LIST in offered and not progress.listed:
         wanted = [(LIST, {})]
     elif READ in offered and (pages := _pages_to_read(progress)):
@@ -77,7 +79,7 @@ def _next(request: ModelRequest, progress: Progress) -> tuple[list[ToolCall], st
         wanted = [(WRITE, {"path": REPORT_PATH, "markdown": report})]
     else:
         return [], _closing_text(progress)
-    calls = _within(_numbered(wanted, request, progress), request.max_output_tokens)
+    calls = within(_numbered(wanted, request, progress), request.max_output_tokens)
     return calls, "" if calls else _closing_text(progress)
 
 
@@ -103,17 +105,6 @@ def _numbered(
         call_id = f"call_{hashlib.sha256(place.encode()).hexdigest()[:20]}"
         calls.append(ToolCall(call_id, name, json.dumps(arguments, ensure_ascii=False)))
     return calls
-
-
-def _within(calls: list[ToolCall], max_tokens: int) -> list[ToolCall]:
-    """Return as many of the calls as the allowed output holds; the rest waits for the next step."""
-    fitting = []
-    for call in calls:
-        max_tokens -= call_tokens(call)
-        if max_tokens < 0:
-            break
-        fitting.append(call)
-    return fitting
 
 
 def _closing_text(progress: Progress) -> str:

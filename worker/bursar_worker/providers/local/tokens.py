@@ -14,7 +14,7 @@ from bursar.errors import ModelError
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage, Usage
 from bursar.models import ModelEvent, ModelRequest, TextDelta
 
-__all__ = ["BYTES_PER_TOKEN", "call_tokens", "count_input", "count_tokens", "cut", "say"]
+__all__ = ["BYTES_PER_TOKEN", "call_tokens", "count_input", "count_tokens", "cut", "say", "within"]
 
 BYTES_PER_TOKEN = 4
 _CHUNK = re.compile(r"\s*\S+\s?|\s+")
@@ -45,6 +45,17 @@ def count_input(request: ModelRequest, limit: int) -> int:
             code="context_too_long",
         )
     return total
+
+
+def within(calls: list[ToolCall], max_tokens: int) -> list[ToolCall]:
+    """Return as many of the calls as the allowed output holds; the rest waits for the next step."""
+    fitting = []
+    for call in calls:
+        max_tokens -= call_tokens(call)
+        if max_tokens < 0:
+            break
+        fitting.append(call)
+    return fitting
 
 
 def cut(text: str, max_tokens: int) -> str:
