@@ -44,6 +44,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
         limit_microusd: what it may spend at most; it is never more than the tree has.
         timeout_s: how long it may work on it; 0 takes the setting.
         output: JSON Schema of its answer; empty for text.
+        custom: kept with the message and given to the sub-agent's tools, unread.
 
     """
 
@@ -54,6 +55,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_microusd: int = 0
     timeout_s: float = 0.0
     output: dict[str, Any] = {}
+    custom: dict[str, Any] = {}
 
 
 class Join(msgspec.Struct, frozen=True):

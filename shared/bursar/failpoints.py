@@ -34,6 +34,9 @@ POINTS = {
     "C14": "worker, a turn is parked",
     "C16": "worker, a turn has ended",
     "C17": "gateway, a webhook is due and not sent",
+    "C18": "gateway, a part of a job's inputs is to be written",
+    "C19": "gateway, a job's inputs are all there, it is not started",
+    "C20": "worker, more items of a job are to be opened",
 }
 """Where a process may be lost, in the order of a turn's way."""
 

@@ -12,7 +12,7 @@ from bursar.store.codec import text
 from bursar.store.keys import STATES
 from bursar.store.store import Store
 
-__all__ = ["SessionPage", "list_sessions"]
+__all__ = ["SessionPage", "index_page", "list_sessions"]
 
 _PAGE_MAX = 200
 _ROUNDS_MAX = 10  # bounds one request when filters leave little of each page
@@ -72,6 +72,16 @@ async def list_sessions(
         if len(found) == limit:
             break
     return SessionPage(found, _cursor(position))
+
+
+async def index_page(
+    store: Store, index: str, *, cursor: str, limit: int
+) -> tuple[list[str], str]:
+    """One page of ids of an index by time, newest first, and the cursor behind it."""
+    members = await _members(store, index, _parse_cursor(cursor), limit + 1)
+    page = members[:limit]
+    last = (page[-1][1], page[-1][0]) if len(members) > limit else None
+    return [member for member, _ in page], _cursor(last)
 
 
 async def _members(

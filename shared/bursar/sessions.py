@@ -1,5 +1,7 @@
 """Sessions: an agent's durable conversations. Create, read, change, list, end, delete."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -129,8 +131,13 @@ async def create(
     idempotency: Idempotency = Idempotency(),  # noqa: B008  (frozen)
     *,
     actor: str = SYSTEM,
+    fields: Mapping[str, Any] = MappingProxyType({}),
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> SessionView:
     """Make a session.
+
+    Args:
+        fields: further ones of its record, likewise ``texts``; no caller from outside has them.
 
     Raises:
         InvalidInput: names the field; ``unknown_agent`` for an agent that no worker ever served.
@@ -147,6 +154,10 @@ async def create(
     if spec.parent:
         sid = f"{root_of(spec.parent)}~{sid}"
     session = locate(store, workspace, sid)
+    if fields or texts:
+        new = msgspec.structs.replace(
+            new, fields={**new.fields, **fields}, texts={**new.texts, **texts}
+        )
     opened = await scripts.open_session(store, session, new, idempotency, actor=actor)
     return await get(store, workspace, opened)
 

@@ -16,7 +16,7 @@ PERMANENT = [
     r"bursar:\{g\}:install(:workspaces|:api_keys|:signing_keys|:signing_secrets)?",
     r"bursar:\{g\}:(agents|workers|manifests(:seen)?)",
     r"bursar:\{s\d\d\}:(ready|leases|timers|stats|waiting|outbox|blocked(:\w+:.+)?)",
-    r"bursar:\{s\d\d\}:w:[^:]+(:stats|:ledger|:users|:questions|:sessions(:(user|state|path):.+)?|:acct:.+)?",
+    r"bursar:\{s\d\d\}:w:[^:]+(:stats|:ledger|:users|:jobs|:questions|:sessions(:(user|state|path):.+)?|:acct:.+)?",
     r"bursar:\{s\d\d\}:w:[^:]+:(audit(:seals)?|policies(:history)?|allowances|capabilities|revoked|used|feed|webhooks)",
     r"bursar:\{s\d\d\}:w:[^:]+:approvals(:repeats)?",
     r"bursar:\{s\d\d\}:deliveries",

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from bursar.budgets.periods import reset_due
 from bursar.budgets.waiters import wake_all
 from bursar.errors import BursarError, StoreUnavailable
+from bursar.jobs.making import clear_away
 from bursar.kill_switch import sweep_killed
 from bursar.queue import Bell
 from bursar.registry import Registry, redis_ms
@@ -155,6 +156,9 @@ class Sweeper:
         if kind == "wake":
             ring = await leases.fire_timer(self._store, session, member=member, turn=target)
             return await self._ring(ring)
+        if kind == "job":
+            await clear_away(self._store, session)
+            return 1
         if kind in {"limit", "tree"}:
             await self._trees.fire(kind, session, target)
             return 1

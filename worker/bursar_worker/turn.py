@@ -19,6 +19,7 @@ from bursar.store.scripts.turns import Commit, Finished
 from bursar_worker.answer import Answer
 from bursar_worker.calls import OpenCalls, intents
 from bursar_worker.children.answers import StructuredAnswer
+from bursar_worker.children.jobs import job_of
 from bursar_worker.collecting import collect_context
 from bursar_worker.compaction import compact
 from bursar_worker.deferred import DeferredCall
@@ -78,6 +79,7 @@ class TurnRun:
         self._open: OpenCalls | None = None
         self._transcript = Transcript("", [])
         self._structured = StructuredAnswer(scope)
+        self._job = job_of(scope, tid)
 
     @property
     def _span(self) -> Span:
@@ -134,6 +136,10 @@ class TurnRun:
             self._verdict = Verdict("quarantined", "quarantined", _POISON)
             raise Stopped
         try:
+            if self._job is not None:
+                self._seen_news = self.news.count
+                self._verdict = await self._job.go_on()
+                return
             if self._steps == 0 and self._open is None:
                 await self._admit()
             if self._deferred is not None:
@@ -336,6 +342,9 @@ class TurnRun:
             left = await questions_of(self._scope, self.id)
         await close_all(self._scope, left, f"the turn is {verdict.outcome}")
         commit, events = await self._last_words(verdict, items)
+        if self._job is not None:
+            messages = [*commit.messages, await self._job.summary()]
+            commit = msgspec.structs.replace(commit, messages=messages)
         finished = await finish_turn(self._scope, self._span, verdict, commit, events)
         if finished is Finished.CHILDREN:
             await self._settle_words(verdict)

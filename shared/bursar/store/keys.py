@@ -128,6 +128,8 @@ class WorkspaceKeys:
         self.hash = self.prefix
         self.stats = f"{self.prefix}:stats"
         self.sessions = f"{self.prefix}:sessions"
+        self.jobs = f"{self.prefix}:jobs"
+        """Ids of jobs that were started, by when."""
         self.ledger = f"{self.prefix}:ledger"
         self.users = f"{self.prefix}:users"
         """Ids of users that have an account."""

@@ -20,6 +20,9 @@ __all__ = ["raise_for", "raise_refused"]
 
 _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     "gone": (NotFound, "session_not_found", "no such session in this workspace"),
+    "is_job": (Conflict, "is_job", "this session is a job, which takes no inputs"),
+    "not_filled": (Conflict, "job_opening", "the job is not made yet; its inputs so far"),
+    "nothing_failed": (Conflict, "nothing_failed", "all items of the job have succeeded"),
     "ended": (Conflict, "session_ended", "the session has ended; start a new one"),
     "busy": (Conflict, "session_busy", "a turn is queued, running or waiting in this session"),
     "exists": (Conflict, "session_exists", "a session with this id exists"),

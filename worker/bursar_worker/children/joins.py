@@ -6,7 +6,7 @@ window of its children at a time; each look opens more in the place of those tha
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,10 +22,8 @@ from bursar_worker.children.offspring import Offspring
 from bursar_worker.children.reports import Report, read_reports, rendered
 from bursar_worker.scope import Scope
 
-__all__ = ["JOB", "Children"]
+__all__ = ["Children", "JoinState"]
 
-JOB = "job"
-"""The join of a job's items."""
 _BATCH = 32  # children a script: keeps it below a few milliseconds
 _AGAIN_MS = 2000
 _OTHERS = "enough of the others have succeeded"
@@ -55,10 +53,10 @@ class JoinState(msgspec.Struct, frozen=True):
 class Children:
     """One a step."""
 
-    def __init__(self, scope: Scope, span: Span) -> None:
+    def __init__(self, scope: Scope, span: Span, offspring: Offspring | None = None) -> None:
         self._scope = scope
         self._span = span
-        self._offspring = Offspring(scope, span)
+        self._offspring = offspring or Offspring(scope, span)
         self.again_ms = 0
         """When to look again although nobody tells: a cap of the workspace let none be opened."""
 
@@ -70,7 +68,7 @@ class Children:
         name = f"{self._span.step}-{call.id}"
         try:
             tasks = [await self._offspring.completed(task) for task in join.tasks]
-            first = list(enumerate(tasks))[: min(self._window, _BATCH)]
+            first = list(enumerate(tasks))[: min(self.window, _BATCH)]
             children = await self._offspring.of(name, first)
             await self._spawn(self._wish(call, name, join, tasks, children))
         except (InvalidInput, LimitReached) as error:
@@ -101,7 +99,7 @@ class Children:
             join=name,
             total=len(tasks),
             need=join.need,
-            window=self._window,
+            window=self.window,
             children=children,
             step=self._span.step,
             counts=join.single,
@@ -140,14 +138,7 @@ class Children:
         """Open more children in the place of those that have ended."""
         slots = range(state.opened, state.opened + state.room)
         for start in range(0, len(slots), _BATCH):
-            part = slots[start : start + _BATCH]
-            planned = await self._read("HMGET", *(f"{join}:in:{slot}" for slot in part))
-            tasks = [
-                (slot, _task_decoder.decode(task))
-                for slot, task in zip(part, planned, strict=True)
-                if task is not None
-            ]
-            children = await self._offspring.of(join, tasks)
+            children, plan = await self.following(join, slots[start : start + _BATCH])
             wish = Spawn(
                 turn=self._span.turn,
                 call="",
@@ -156,6 +147,7 @@ class Children:
                 need=state.need,
                 window=state.window,
                 children=children,
+                plan=plan,
             )
             try:
                 await self._spawn(wish)
@@ -163,6 +155,18 @@ class Children:
                 # Others of the tree or the workspace have the places; those that end wake this one.
                 self.again_ms = _AGAIN_MS
                 return
+
+    async def following(
+        self, join: str, places: range
+    ) -> tuple[list[NewChild], Mapping[str, bytes]]:
+        """The children of the next places, and what is to be put on record with them."""
+        planned = await self._read("HMGET", *(f"{join}:in:{slot}" for slot in places))
+        tasks = [
+            (slot, _task_decoder.decode(task))
+            for slot, task in zip(places, planned, strict=True)
+            if task is not None
+        ]
+        return await self._offspring.of(join, tasks), {}
 
     async def stop(self, reports: Sequence[Report]) -> None:
         """Stop sub-agents that are not waited for any more."""
@@ -173,7 +177,7 @@ class Children:
             await inputs.cancel_below(child, _OTHERS)
 
     @property
-    def _window(self) -> int:
+    def window(self) -> int:
         return 2 * self._scope.kit.settings.max_tree_running
 
     async def _read(self, command: str, *fields: str) -> Any:

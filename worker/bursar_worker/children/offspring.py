@@ -30,11 +30,17 @@ _OUTPUT = "\n\nYour answer is one JSON object, with no text around it, that has 
 
 
 class Offspring:
-    """Makes the sub-agents of one step."""
+    """Makes the sub-agents of one step.
 
-    def __init__(self, scope: Scope, span: Span) -> None:
+    Args:
+        of_people: what they are given is the input of a person, and no agent's task.
+
+    """
+
+    def __init__(self, scope: Scope, span: Span, *, of_people: bool = False) -> None:
         self._scope = scope
         self._span = span
+        self._of_people = of_people
         self._entries: dict[str, AgentEntry] = {}
 
     async def completed(self, task: Task) -> Task:
@@ -68,7 +74,7 @@ class Offspring:
         children = []
         for slot, task in tasks:
             name = child_name(parent.id, self._span.turn, join, slot, attempt)
-            texts = {"system_prompt": _prompt(task), "chain": links, "context": context}
+            texts = {"system_prompt": self._prompt(task), "chain": links, "context": context}
             if task.output:
                 texts["output"] = encode_json(task.output).decode()
             children.append(await self._child(name, slot, task, action, texts))
@@ -94,7 +100,7 @@ class Offspring:
             "tags": "",
             "schema_version": SCHEMA_VERSION,
         }
-        message = UserMessage(task.prompt, turn=turn, at_ms=wall_ms())
+        message = UserMessage(task.prompt, turn=turn, at_ms=wall_ms(), custom=task.custom)
         timeout_s = min(task.timeout_s or settings.child_timeout_s, settings.child_timeout_max_s)
         spawned = self._span.event(
             "child.spawned",
@@ -118,6 +124,14 @@ class Offspring:
             spawned=spawned.body,
         )
 
+    def _prompt(self, task: Task) -> str:
+        """What the sub-agent reads beside its agent's own instructions."""
+        output = _OUTPUT + encode_json(task.output).decode() if task.output else ""
+        if self._of_people:
+            return output.strip()
+        about = _ABOUT.format(description=task.description) if task.description else ""
+        return _ROLE + about + output
+
     async def _entry(self, agent: str) -> AgentEntry:
         """What the registry knows of an agent, looked up once a step."""
         if agent not in self._entries:
@@ -129,9 +143,3 @@ class Offspring:
             return await self._scope.store.redis.call(command, *arguments)
 
         return await self._scope.writer.write(read)
-
-
-def _prompt(task: Task) -> str:
-    """What the sub-agent reads beside its agent's own instructions."""
-    about = _ABOUT.format(description=task.description) if task.description else ""
-    return _ROLE + about + (_OUTPUT + encode_json(task.output).decode() if task.output else "")

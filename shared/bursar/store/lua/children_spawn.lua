@@ -126,6 +126,7 @@ if detached ~= '1' then
     redis.call('HINCRBY', turn, 'joins_open', 1)
   end
   if #plan > 0 then redis.call('HSET', joins, unpack(plan)) end
+  if join == 'job' then redis.call('HINCRBY', parent, 'job_open', #list) end
   if call ~= '' then redis.call('HSET', effects, call, 'children ' .. join) end
 end
 local paused, tid = redis.call('HGET', workspace, 'paused'), redis.call('HGET', parent, 'turn')

@@ -9,7 +9,7 @@
 -- `under_way` is the turn under way as the caller read it, only looked at by interrupt and inject.
 -- Returns {'ok', tid, seq, 'ring' | 'held' | 'blocked', worker, epoch, inbox_seq} |
 --   {'injected', tid, seq, 'ring' | 'held', worker, epoch, inbox_seq} | {'repeat', tid} |
---   {'repeat', tid, seq} | {'idem_conflict'} | {'gone'} | {'ended'} | {'stale'} | {'busy'} | {'killed'} |
+--   {'repeat', tid, seq} | {'idem_conflict'} | {'gone'} | {'is_job'} | {'ended'} | {'stale'} | {'busy'} | {'killed'} |
 --   {'inbox_full', max} | {'queue_full', max}
 -- 'repeat' has the seq if the input joined that turn.
 -- 'stale': user, path, agent, priority or turn are not the session's; the caller reads them again.
@@ -31,8 +31,9 @@ local if_busy, under_way_tid, reason = take(), take(), take()
 local answered = first_answer(idem, fingerprint)
 if answered then return answered end
 local s = redis.call('HMGET', session, 'id', 'state', 'ending', 'user', 'workspace_path', 'agent',
-  'lease_until_ms', 'worker', 'epoch', 'blocked', 'priority', 'turn', 'event_seq')
+  'lease_until_ms', 'worker', 'epoch', 'blocked', 'priority', 'turn', 'event_seq', 'job')
 if not s[1] then return {'gone'} end
+if s[14] == '1' then return {'is_job'} end
 if s[2] == 'ended' or s[3] == '1' then return {'ended'} end
 if s[4] ~= user or s[5] ~= workspace_path or s[6] ~= agent or (s[11] or '') ~= priority then return {'stale'} end
 if if_busy == 'reject' and s[2] ~= 'idle' then return {'busy'} end

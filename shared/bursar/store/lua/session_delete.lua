@@ -1,7 +1,7 @@
 -- Deletes a session that is idle or ended and has no money pending. Its ledger entries stay.
 -- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
 --       text inbox messages effects account sessions user path waiters workspace audit open allowances
---       members joins
+--       members joins jobs
 -- ARGV: sid event audit_body
 -- Returns {'ok'} | {'gone'} | {'busy'} | {'pending', microusd} |
 --         {'has_children', how many}
@@ -24,6 +24,7 @@ count('sessions:' .. s[2], -1)
 if s[2] ~= 'ended' then count('sessions:live', -1) end
 redis.call('ZREM', states[s[2]], sid)
 for i = 19, 21 do redis.call('ZREM', KEYS[i], sid) end
+redis.call('ZREM', KEYS[29], sid)
 redis.call('DEL', session, events, KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[22], KEYS[25],
   KEYS[26], KEYS[28])
 if tree == session then

@@ -255,6 +255,7 @@ async def delete_session(
         session.allowances,
         session.members,
         session.joins,
+        ws.jobs,
     ]
     event = Span(session.id).event("session.ended", deleted=True)
     record = _record(session, actor, "session.delete", {"user": user})

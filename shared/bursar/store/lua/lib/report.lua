@@ -32,6 +32,10 @@ local function report(r, sid, ref, tid, turn, timers, outcome, code, log_max, no
   local nobody = {'none', '', '', '', '0', '0'}
   if r.join == '' or redis.call('HGET', r.joins, r.join .. ':' .. r.slot) ~= sid then return nobody end
   redis.call('HSET', r.joins, r.join .. ':' .. r.slot, table.concat({sid, outcome, code}, ' '))
+  if r.join == 'job' then
+    redis.call('HINCRBY', r.parent, 'job_open', -1)
+    redis.call('HINCRBY', r.parent, outcome == 'succeeded' and 'job_succeeded' or 'job_failed', 1)
+  end
   local wakes = note_end(r, outcome, now)
   local took = redis.call('HMGET', turn, 'cost_microusd', 'steps')
   emit(r.parent, r.log, log_max, now, {'child.finished', extend(r.event,

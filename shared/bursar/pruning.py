@@ -1,0 +1,54 @@
+"""Deleting a session with all that is below it, in pieces that hold nothing up."""
+
+import asyncio
+
+from bursar import sessions
+from bursar.audit.entries import SYSTEM
+from bursar.errors import Conflict, NotFound
+from bursar.sessions import locate
+from bursar.store.codec import text, text_list
+from bursar.store.keys import SessionKeys
+from bursar.store.store import Store
+
+__all__ = ["delete_tree"]
+
+_AT_ONCE = 50
+_RESTS = {"idle", "ended"}
+
+
+async def delete_tree(store: Store, workspace: str, sid: str, *, actor: str = SYSTEM) -> int:
+    """Delete a root with its tree, and return how many sessions that were.
+
+    It may be repeated: a caller that died left a smaller tree behind. The root goes last.
+
+    Raises:
+        Conflict: something of it is at work, or still holds money; as far as that was known before,
+            nothing is deleted then.
+
+    """
+    root = locate(store, workspace, sid)
+    await _require_rest(store, root)
+    deleted = 0
+    while members := text_list(await store.redis.call("ZRANGE", root.members, 0, _AT_ONCE - 1)):
+        await asyncio.gather(*(_delete(store, root, each, actor) for each in members))
+        deleted += len(members)
+    await sessions.delete(store, workspace, sid, actor=actor)
+    return deleted + 1
+
+
+async def _require_rest(store: Store, root: SessionKeys) -> None:
+    live = text_list(await store.redis.call("SMEMBERS", root.live))
+    keys = [root.hash, *(root.workspace.session(each).hash for each in live)]
+    states = await asyncio.gather(*(store.redis.call("HGET", key, "state") for key in keys))
+    if states[0] is None:
+        raise NotFound("no such session in this workspace", code="session_not_found")
+    if any(state is not None and text(state) not in _RESTS for state in states):
+        raise Conflict("it is at work; cancel it first", code="session_busy")
+
+
+async def _delete(store: Store, root: SessionKeys, sid: str, actor: str) -> None:
+    try:
+        await sessions.delete(store, root.workspace.id, sid, actor=actor)
+    except NotFound:
+        # Deleted between the look at the list and now; its place in the list goes in any case.
+        await store.redis.call("ZREM", root.members, sid)
