@@ -22,7 +22,7 @@ def build(gateway: Gateway) -> ASGIApp:
 
 def build_routes(gateway: Gateway) -> Litestar:
     return Litestar(
-        [*HANDLERS, with_large_bodies(gateway.settings.max_import_bytes)],
+        [*HANDLERS, *with_large_bodies(gateway.settings)],
         state=State({"gateway": gateway}),
         dependencies={"gateway": Provide(lambda: gateway, sync_to_thread=False)},
         exception_handlers={Exception: respond},

@@ -11,10 +11,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bursar_gateway.problems import WrongRequest, send_problem
+from bursar_gateway.requests import LINES
 
 __all__ = ["Edge"]
 
 _JSON = b"application/json"
+_LINES = frozenset(kind.encode() for kind in LINES)
 
 
 class Edge:
@@ -47,7 +49,8 @@ class Edge:
             return WrongRequest(403, "origin_not_allowed", "requests of other origins are refused")
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
             kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-            if kind != _JSON:
+            # Lines are for one kind of route; others fail to read them as JSON.
+            if kind != _JSON and kind not in _LINES:
                 return WrongRequest(415, "not_json", "the body must be application/json")
         return None
 

@@ -14,9 +14,12 @@ from msgspec.inspect import LiteralType
 from bursar.api_keys import Principal
 from bursar.decoding import invalid
 from bursar.errors import InvalidInput
-from bursar_gateway.problems import MalformedJson
+from bursar_gateway.problems import MalformedJson, WrongRequest
 
-__all__ = ["JsonRequest"]
+__all__ = ["LINES", "JsonRequest"]
+
+LINES = frozenset({"application/x-ndjson", "application/jsonl"})
+"""Content types of bodies that are JSON by the line. Only some routes take them."""
 
 
 class JsonRequest(Request[Principal, Any, Any]):
@@ -33,6 +36,11 @@ class JsonRequest(Request[Principal, Any, Any]):
         body = await self.body()
         field = self.route_handler.parsed_data_field
         kind = field.annotation if field else Any
+        lines = getattr(kind, "of_lines", None)
+        if lines is not None and self.content_type[0] in LINES:
+            return lines(body, self.query_params)
+        if self.content_type[0] in LINES:
+            raise WrongRequest(415, "not_json", "the body must be application/json")
         try:
             return _decoder(kind).decode(body)
         except msgspec.ValidationError as error:

@@ -208,9 +208,11 @@ class GatewaySettings(Settings):
     max_queued_total: Annotated[int, Field(ge=1)] = 100_000
     """Queued turns of all workspaces together, counted each second; beyond that: 429."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
-    """Of a request, but for imports of sessions."""
+    """Of a request, but for imports of sessions and the inputs of jobs."""
     max_import_bytes: Annotated[int, Field(ge=1024)] = 32 * 1024 * 1024
     """Of a session's document that is imported. A gateway holds it in memory meanwhile."""
+    max_job_body_bytes: Annotated[int, Field(ge=1024)] = 32 * 1024 * 1024
+    """The same of the one request that makes a job, which brings all of its inputs."""
     ping_every_s: Seconds = 15.0
     stream_queue_events: Annotated[int, Field(ge=16)] = 256
     """Events buffered for one slow client; beyond that it is refilled from the log."""

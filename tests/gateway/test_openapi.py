@@ -79,7 +79,7 @@ async def test_operations_that_are_refused_under_load_say_so(document: Document)
     assert found == {
         "create_session", "create_turn", "put_agent_policy", "put_policy", "session_events",
         "turn_events", "mint_capability", "derive_capability", "import_capability",
-        "rotate_signing_key", "approval_events", "create_webhook",
+        "rotate_signing_key", "approval_events", "create_webhook", "create_job", "retry_job",
         "fork_session", "import_session",
     }  # fmt: skip
 

@@ -41,6 +41,7 @@ _BODIES: dict[str, object] = {
     "create_allowance": {"pattern": "x"},
     "revoke_allowances": {"scope": "workspace"},
     "import_allowances": {"entries": []},
+    "create_job": {"agent": "echo", "inputs": ["x"]},
     "create_webhook": {"url": "https://example.org/"},
     "patch_webhook": {"paused": True},
 }
@@ -91,6 +92,7 @@ _NOBODYS = {
     "allowance": "alw_nobody",
     "capability": "cap_nobody",
     "webhook": "whk_nobody",
+    "job": "job_nobody",
 }
 """An id for each part of a path that names something of a tenant's own."""
 
@@ -142,6 +144,8 @@ async def theirs(admin: httpx.AsyncClient, store: Store, sid: str, base: str) ->
     asking = await begin_turn(store, "acme", sid)
     version = text(await store.redis.call("HGET", store.workspace("acme").hash, "gate_version"))
     asked = await put_question(store, asking.lease, asking.turn, version=version)
+    work = {"agent": "echo", "inputs": ["x"]}
+    job = (await admin.post("/v1/workspaces/acme/jobs", json=work)).json()["id"]
     await admin.post("/v1/workspaces", json={"id": "beta"})
     return {
         "ws": "acme",
@@ -151,6 +155,7 @@ async def theirs(admin: httpx.AsyncClient, store: Store, sid: str, base: str) ->
         "allowance": granted["allowances"]["id"],
         "capability": granted["capabilities"]["capability"]["id"],
         "webhook": webhook,
+        "job": job,
     }
 
 
@@ -221,7 +226,7 @@ async def test_the_owner_reaches_every_route(
 ) -> None:
     """The other half of the difference: with acme's key nothing of this is a 404."""
     made = await admin.post("/v1/keys", json={"name": "acme", "workspaces": ["acme"]})
-    last = ("end_session", "session_events", "approval_events", "delete_session")
+    last = ("delete_job", "end_session", "session_events", "approval_events", "delete_session")
     order = sorted(_ALL, key=lambda route: last.index(route[2]) if route[2] in last else -1)
     async with live.client(made.json()["token"]) as client:
         for route in order:

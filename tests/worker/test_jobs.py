@@ -177,13 +177,16 @@ async def _counted(place: Site, job: str, least: int) -> bool:
     return (await reading.get(place.store, WORKSPACE, job)).succeeded >= least
 
 
-async def test_a_dry_purse_parks_items_and_a_raise_lets_them_go_on(place: Site) -> None:
+@pytest.mark.parametrize("items_worth", [5, 30], ids=["less than one call", "some items"])
+async def test_a_dry_purse_parks_items_and_a_raise_lets_them_go_on(
+    place: Site, items_worth: int
+) -> None:
     mapped = Mapped()
     async with working(place.store, mapped.agent, max_tree_running=2):
         first = await over(place, (await make(place, "probe")).id)
         price = first.cost_microusd
-        limit = 5 * price
-        job = await make(place, *map(str, range(12)), limit_microusd=limit)
+        limit = items_worth * price
+        job = await make(place, *map(str, range(20)), limit_microusd=limit)
         await wait_until("a dry purse", lambda: _dry(place, job.id))
         view = await reading.get(place.store, WORKSPACE, job.id)
         assert view.state == "running"
@@ -191,7 +194,7 @@ async def test_a_dry_purse_parks_items_and_a_raise_lets_them_go_on(place: Site) 
         session = locate(place.store, WORKSPACE, job.id)
         await raise_limit(place, session.id, 100 * price)
         view = await over(place, job.id)
-    assert (view.state, view.succeeded) == ("succeeded", 12)
+    assert (view.state, view.succeeded) == ("succeeded", 20)
     assert all(count == 1 for count in mapped.asked.values())
 
 

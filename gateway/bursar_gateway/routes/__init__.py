@@ -1,7 +1,9 @@
 """All routes of the gateway."""
 
 from litestar import Router
+from litestar.types import ControllerRouterHandler
 
+from bursar.settings import GatewaySettings
 from bursar_gateway.auth import require_key
 from bursar_gateway.routes import (
     allowances,
@@ -11,6 +13,7 @@ from bursar_gateway.routes import (
     capabilities,
     copies,
     health,
+    jobs,
     keys,
     ledger,
     manifests,
@@ -34,6 +37,7 @@ HANDLERS = [
             *workspaces.HANDLERS,
             *sessions.HANDLERS,
             *copies.HANDLERS,
+            *jobs.HANDLERS,
             *turns.HANDLERS,
             *streams.HANDLERS,
             *budgets.HANDLERS,
@@ -52,11 +56,18 @@ HANDLERS = [
 ]
 
 
-def with_large_bodies(max_bytes: int) -> Router:
-    """The routes whose bodies may be larger than others', up to so many bytes."""
+def with_large_bodies(settings: GatewaySettings) -> list[Router]:
+    """The routes that take larger bodies than all others, each up to a size of its own."""
+    return [
+        _with_bodies(settings.max_import_bytes, [copies.import_session]),
+        _with_bodies(settings.max_job_body_bytes, jobs.LARGE),
+    ]
+
+
+def _with_bodies(max_bytes: int, handlers: list[ControllerRouterHandler]) -> Router:
     return Router(
         path="/v1",
         guards=[require_key],
         request_max_body_size=max_bytes,
-        route_handlers=[copies.import_session],
+        route_handlers=handlers,
     )

@@ -13,8 +13,10 @@ from bursar.cli import (
     audit,
     budget,
     capabilities,
+    jobs,
     keys,
     ledger,
+    mapping,
     mcp,
     policy,
     processes,
@@ -52,6 +54,7 @@ app = typer.Typer(
 )
 for name, group in (
     ("sessions", sessions.app),
+    ("jobs", jobs.app),
     ("budget", budget.app),
     ("audit", audit.app),
     ("approvals", approvals.app),
@@ -73,6 +76,7 @@ for command in (
     talk.chat,
 ):
     app.command()(command)
+app.command("map")(mapping.map_inputs)
 for of_budget in (ledger.top, ledger.export, ledger.checkpoint):
     budget.app.command()(of_budget)
 

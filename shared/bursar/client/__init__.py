@@ -46,6 +46,7 @@ from bursar.client.capability_views import (
     OutsidePath,
     SigningKeyView,
 )
+from bursar.client.job_views import ItemResult, JobInput, JobPage, JobView
 from bursar.client.mcp_views import AcceptedManifest, Look, ManifestView
 from bursar.client.policy_views import MatchingRule, PolicyExplanation, PolicyView
 from bursar.client.sync import Client, EventStream, TurnStream
@@ -103,6 +104,10 @@ __all__ = [
     "DeniedTurns",
     "Difference",
     "EventStream",
+    "ItemResult",
+    "JobInput",
+    "JobPage",
+    "JobView",
     "ImportedAllowances",
     "LimitChange",
     "Look",

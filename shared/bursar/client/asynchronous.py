@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import httpx
+import msgspec
 from httpx_sse import EventSource
 
 from bursar.client.calls import Call
 from bursar.client.following import Follower, TurnFollower
+from bursar.client.job_views import ItemResult, JobView
 from bursar.client.options import Options
 from bursar.client.problems import Attempts, raise_for_problem, translated
 from bursar.client.routes import Routes
@@ -156,6 +158,20 @@ class AsyncClient:
         follower = Follower(call, ends=frozenset(), after=after, retries=retries)
         return AsyncEventStream(self, follower)
 
+    async def job_results(
+        self, job: str | JobView, *, state: str | None = None, after: int | None = None
+    ) -> AsyncGenerator[ItemResult]:
+        """Iterate over a job's items in the order of its inputs, also while it is at work.
+
+        Args:
+            state: ``all`` (default), ``ended``, ``succeeded`` or ``failed``.
+            after: ``index`` of the last one that is known, after a connection broke off.
+
+        """
+        call = self.routes.job_results(job, state=state, after=after)
+        async for line in self._lines(call):
+            yield msgspec.json.decode(line, type=ItemResult)
+
     def export_audit(self, *, unsealed: bool = False) -> AsyncGenerator[bytes]:
         """The workspace's audit log as lines of JSON, to be stored and verified.
 
@@ -250,6 +266,12 @@ class AsyncClient:
     get_turn = _sends(Routes.get_turn)
     get_result = _sends(Routes.get_result)
     cancel_turn = _sends(Routes.cancel_turn)
+    create_job = _sends(Routes.create_job)
+    list_jobs = _sends(Routes.list_jobs)
+    get_job = _sends(Routes.get_job)
+    cancel_job = _sends(Routes.cancel_job)
+    retry_job = _sends(Routes.retry_job)
+    delete_job = _sends(Routes.delete_job)
     get_session_budget = _sends(Routes.get_session_budget)
     set_session_budget = _sends(Routes.set_session_budget)
     get_budget = _sends(Routes.get_budget)

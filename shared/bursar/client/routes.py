@@ -15,6 +15,7 @@ from bursar.client.budget_routes import BudgetRoutes
 from bursar.client.calls import Call
 from bursar.client.capability_routes import CapabilityRoutes
 from bursar.client.copy_routes import CopyRoutes
+from bursar.client.job_routes import JobRoutes
 from bursar.client.mcp_routes import McpRoutes
 from bursar.client.places import given, id_of
 from bursar.client.policy_routes import PolicyRoutes
@@ -48,6 +49,7 @@ class Routes(
     CapabilityRoutes,
     ApprovalRoutes,
     WebhookRoutes,
+    JobRoutes,
 ):
     """Builds the requests about one workspace, and those about the whole installation."""
 

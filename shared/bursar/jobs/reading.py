@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 
 from bursar.errors import InvalidInput, NotFound
-from bursar.ids import check_workspace
+from bursar.ids import check_id, check_workspace
 from bursar.listing import index_page
-from bursar.sessions import locate
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
@@ -73,7 +72,8 @@ async def get(store: Store, workspace: str, job: str) -> JobView:
         NotFound: there is none, or it is another kind of session.
 
     """
-    found = await _read(store, locate(store, workspace, job))
+    ws = store.workspace(check_workspace(workspace))
+    found = await _read(store, ws.session(check_id(job, "job")))
     if found is None:
         raise NotFound("no such job in this workspace", code="job_not_found")
     return found

@@ -68,7 +68,7 @@ class Offspring:
         scope = self._scope
         parent = scope.session
         context, chain = map(text, await self._read("HMGET", parent.text, "context", "chain"))
-        action = int(text(await self._read("HGET", parent.account, "per_action")))
+        action = await self._per_action()
         link = ChainLink(scope.agent.name, scope.agent.policy.to_dict())
         links = encode_chain([*decode_chain(chain), link])
         children = []
@@ -79,6 +79,14 @@ class Offspring:
                 texts["output"] = encode_json(task.output).decode()
             children.append(await self._child(name, slot, task, action, texts))
         return children
+
+    async def _per_action(self) -> int:
+        """What one action of a child may cost at most."""
+        if self._of_people:
+            # A purse cuts down its own session's to its size. Its raise would not reach the items'.
+            return self._scope.kit.settings.per_action_limit_microusd
+        account = self._scope.session.account
+        return int(text(await self._read("HGET", account, "per_action")))
 
     async def _child(
         self, name: str, slot: int, task: Task, per_action: int, texts: dict[str, str]

@@ -1,0 +1,149 @@
+"""``bursar map``: one agent over a file of inputs."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bursar.cli.options import AsJson, Workspace, connect, microusd_of, seconds_of
+from bursar.cli.output import console, print_json
+from bursar.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bursar.client import JobInput
+
+__all__ = ["map_inputs"]
+
+Job = Annotated[str | None, typer.Option("--job", help="Follow this job instead of making one.")]
+
+
+def map_inputs(
+    ctx: typer.Context,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="The agent's name.")] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INPUTS",
+            help="File of inputs, one JSON string or object a line; - reads stdin.",
+        ),
+    ] = None,
+    workspace: Workspace = "default",
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Write the results here, one a line.")
+    ] = None,
+    limit_usd: Annotated[
+        str | None, typer.Option(help="What all items may spend together, in dollars.")
+    ] = None,
+    item_limit_usd: Annotated[
+        str | None, typer.Option(help="What one item may spend, in dollars.")
+    ] = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, max=5, help="How often an item is run that fails.")
+    ] = 1,
+    timeout: Annotated[
+        str | None, typer.Option(help="How long one item may work, such as 10min.")
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="File with the JSON Schema that answers have to have.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Whose job it is.")] = None,
+    path: Annotated[
+        str | None, typer.Option(help="The items' folder below the workers' files root.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="What the job is called.")] = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Each line of INPUTS is an input as it is.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Make the job, print its id, and do not wait.")
+    ] = False,
+    job: Job = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an agent over up to 10,000 inputs, and write the results in their order.
+
+    Ctrl-C cancels the job, a second one leaves it; --job goes on following one. Fails with status 1
+    if an item has not succeeded, and says why. --json prints the job as it goes, a line each time.
+
+    Example: bursar map reader questions.jsonl --out answers.jsonl --limit-usd 5 --attempts 2
+    """
+    from bursar.cli import mapped
+
+    with connect(ctx, workspace, timeout_s=120.0) as client:
+        if job is None:
+            given = _read_inputs(agent, inputs, text=text)
+            seconds = seconds_of(timeout, "--timeout")
+            made = client.create_job(
+                str(agent),
+                given,
+                limit_microusd=microusd_of(limit_usd, "--limit-usd"),
+                item_limit_microusd=microusd_of(item_limit_usd, "--item-limit-usd"),
+                timeout_s=None if seconds is None else float(seconds),
+                attempts=attempts,
+                output=None if schema is None else _read_schema(schema),
+                user=user,
+                workspace_path=path,
+                title=title,
+            )
+        else:
+            if agent is not None:
+                raise InvalidInput("with --job there is nothing else to say", field="AGENT")
+            made = client.get_job(job)
+        if detach:
+            print_json(made) if as_json else print(made.id)
+            return
+        if not as_json:
+            console(stderr=True).print(f"job {made.id}", style="dim")
+        ended = mapped.follow(client, made, as_json=as_json)
+        if out is not None:
+            mapped.write_results(client, ended, Path(out))
+        if not as_json:
+            mapped.report(client, ended, out)
+    if not ended.ok:
+        raise typer.Exit(1)
+
+
+def _read_inputs(
+    agent: str | None, name: str | None, *, text: bool
+) -> "list[str | JobInput]":
+    import msgspec
+
+    from bursar.client import JobInput
+
+    if agent is None or name is None:
+        raise InvalidInput("expected an agent and a file of inputs", field="INPUTS")
+    lines = _content(name, "INPUTS").splitlines()
+    if text:
+        return [line for line in lines if line.strip()]
+    decoder = msgspec.json.Decoder(str | JobInput)
+    found: list[str | JobInput] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(decoder.decode(line))
+            except msgspec.MsgspecError as error:
+                raise InvalidInput(
+                    f"line {number}: {error}; with --text a line is an input", field="INPUTS"
+                ) from None
+    return found
+
+
+def _read_schema(name: str) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(_content(name, "--schema"), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"expected a JSON Schema: {error}", field="--schema") from None
+
+
+def _content(name: str, field: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise InvalidInput(f"{name}: {why}", field=field) from None
