@@ -1,4 +1,4 @@
-"""The body that makes a job: one JSON document, or its inputs as lines and the rest in the query."""
+"""The body that makes a job: a JSON document, or its inputs as lines, the rest in the query."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,7 +12,7 @@ from bursar.jobs.records import MAX_ITEMS
 
 __all__ = ["NewJob"]
 
-_line_decoder = msgspec.json.Decoder(str | JobInput)
+_line_decoder: msgspec.json.Decoder[str | JobInput] = msgspec.json.Decoder(str | JobInput)
 
 
 class NewJob(JobSpec, frozen=True, forbid_unknown_fields=True):

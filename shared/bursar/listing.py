@@ -74,9 +74,7 @@ async def list_sessions(
     return SessionPage(found, _cursor(position))
 
 
-async def index_page(
-    store: Store, index: str, *, cursor: str, limit: int
-) -> tuple[list[str], str]:
+async def index_page(store: Store, index: str, *, cursor: str, limit: int) -> tuple[list[str], str]:
     """One page of ids of an index by time, newest first, and the cursor behind it."""
     members = await _members(store, index, _parse_cursor(cursor), limit + 1)
     page = members[:limit]

@@ -1,6 +1,5 @@
-"""Jobs: each input runs exactly once, in a window, on one purse, and whatever dies loses nothing."""
+"""Jobs: each input runs exactly once, on one purse, and whatever dies loses nothing."""
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -132,9 +131,7 @@ async def test_what_failed_is_run_again_on_request(place: Site) -> None:
         view = await over(place, job.id)
         assert (view.state, view.succeeded, view.failed) == ("succeeded", 3, 0)
         with pytest.raises(Conflict) as refused:
-            await making.start_again(
-                place.store, place.registry, place.bells, WORKSPACE, job.id
-            )
+            await making.start_again(place.store, place.registry, place.bells, WORKSPACE, job.id)
     assert refused.value.code == "nothing_failed"
     assert mapped.asked == {"one": 1, "two": 2, "three": 1}
     found = await results(place, job.id)

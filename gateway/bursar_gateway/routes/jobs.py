@@ -138,9 +138,7 @@ async def retry_job(
     """Run all items again that have not succeeded. Refused while the job is at work."""
     once = await idempotency(request, idempotency_key, route="jobs.retry")
     await gateway.admission.admit_input()
-    return await making.start_again(
-        gateway.store, gateway.registry, gateway.bells, ws, job, once
-    )
+    return await making.start_again(gateway.store, gateway.registry, gateway.bells, ws, job, once)
 
 
 @delete(_ONE, tags=["jobs"], responses=problems(404, 409))

@@ -1,7 +1,6 @@
 """A job at the terminal: how far it is, and at its end what it brought."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ def follow(client: "Client", job: "JobView", *, as_json: bool) -> "JobView":
         return watch.run(print_json)
     out = console(stderr=True)
     if not out.is_terminal:
-        return watch.run(lambda view: None)
+        return watch.run(lambda _: None)
     from rich.live import Live
 
     with Live(console=out, auto_refresh=False, transient=True) as live:
@@ -59,7 +58,6 @@ class _Watch:
                     time.sleep(_EVERY_S)
                     self._job = self._look()
                     show(self._job)
-                return self._job
             except KeyboardInterrupt:
                 if self._asked:
                     note = f"it goes on; bursar map --job {self._job.id} follows it"
@@ -68,6 +66,8 @@ class _Watch:
                 self._asked = True
                 console(stderr=True).print("cancelling; Ctrl-C again leaves it", style="yellow")
                 self._client.cancel_job(self._job, reason="cancelled at the terminal")
+            else:
+                return self._job
 
     def _look(self) -> "JobView":
         """The job as it is now; a gateway that is away is waited for."""
@@ -113,7 +113,7 @@ def write_results(client: "Client", job: "JobView", path: Path) -> None:
         with part.open("wb") as file:
             for result in client.job_results(job):
                 file.write(encoder.encode(result) + b"\n")
-        os.replace(part, path)
+        part.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()

@@ -105,9 +105,7 @@ def map_inputs(
         raise typer.Exit(1)
 
 
-def _read_inputs(
-    agent: str | None, name: str | None, *, text: bool
-) -> "list[str | JobInput]":
+def _read_inputs(agent: str | None, name: str | None, *, text: bool) -> "list[str | JobInput]":
     import msgspec
 
     from bursar.client import JobInput

@@ -166,8 +166,8 @@ async def create(
     session = locate(store, workspace, made.id)
     filled = 0
     for start, until, fields in _chunks(items, options):
-        failpoint("C18")
         if start >= filled:
+            failpoint("C18")
             filled = await scripts.fill(store, session, fields, start=start, until=until)
     failpoint("C19")
     await _start(store, registry, bells, session, total=len(items))
@@ -191,9 +191,7 @@ async def start_again(
     view = await get(store, workspace, job)
     session = locate(store, workspace, view.id)
     left = view.total - view.succeeded
-    await _start(
-        store, registry, bells, session, total=left, again=True, idempotency=idempotency
-    )
+    await _start(store, registry, bells, session, total=left, again=True, idempotency=idempotency)
     return await get(store, workspace, job)
 
 

@@ -27,8 +27,9 @@ class JobView(msgspec.Struct, frozen=True):
 
     ``state`` is ``opening`` while its inputs are written, then ``queued``, ``running``, and at the
     end ``succeeded`` if all items have, ``partial`` if some have not, ``cancelled`` or ``failed``.
-    ``total`` is ``waiting`` (not begun, or to be run again) + ``open`` + ``succeeded`` + ``failed``;
-    of those that are open so many are ``running``, the others wait: for a place, or for money.
+    ``total`` is ``waiting`` (not begun, or to be run again) + ``open`` + ``succeeded`` +
+    ``failed``; of those that are open so many are ``running``, the others wait: for a place, or
+    for money.
     """
 
     id: str
@@ -79,9 +80,7 @@ async def get(store: Store, workspace: str, job: str) -> JobView:
     return found
 
 
-async def list_jobs(
-    store: Store, workspace: str, *, cursor: str = "", limit: int = 50
-) -> JobPage:
+async def list_jobs(store: Store, workspace: str, *, cursor: str = "", limit: int = 50) -> JobPage:
     """Jobs by the time they were started, newest first."""
     if not 1 <= limit <= _PAGE_MAX:
         raise InvalidInput(f"expected an integer from 1 to {_PAGE_MAX}", field="limit")

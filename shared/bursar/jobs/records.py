@@ -1,4 +1,4 @@
-"""What a job's session holds beyond any other: its inputs, how they are to be run, where they are."""
+"""What a job's session holds beyond any other: its inputs, how they are run, where they are."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """A job's turn: it asks no model, but opens an item after the other until all have ended.
 
-What it knows stands in Redis: which items this round is about, how far it is, how each one ended. So
+What it knows stands in Redis: which items this round is about, how far it is, how each ended. So
 a job goes on under any worker, and waits under none. A round runs items once; with attempts left,
 those that failed by themselves are run again in another one, when all the others have ended.
 """
@@ -107,9 +107,7 @@ class JobWork:
         # Each part is a write of its own: one that lost its reply must not be taken for another.
         scope = self._scope
         await scope.writer.write(
-            lambda: scripts.add_to_round(
-                scope.store, scope.lease, new, part, at=at, begins=begins
-            )
+            lambda: scripts.add_to_round(scope.store, scope.lease, new, part, at=at, begins=begins)
         )
 
     async def _failed(self) -> list[int]:
