@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bursar import turns
+from bursar import sessions, turns
 from bursar.agents import Agent
 from bursar.budgets.accounts import LimitChange, change_limit
 from bursar.budgets.waiters import wake_all
@@ -19,7 +19,9 @@ from bursar.jobs.results import ItemResult, Which, read_results
 from bursar.messages import UserMessage
 from bursar.models import ModelRequest
 from bursar.pruning import delete_tree
-from bursar.sessions import locate
+from bursar.sessions import SessionSpec, locate
+from bursar.store.scripts import jobs as scripts
+from bursar.store.scripts.inputs import Facts
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from support.workers import WORKSPACE, Site, site, wait_until, working
@@ -143,6 +145,9 @@ async def test_a_cancel_stops_all_and_what_was_done_stays(place: Site) -> None:
     async with working(place.store, leaf, slots=8, max_tree_running=3):
         job = await make(place, *map(str, range(30)))
         await wait_until("three answers", lambda: _counted(place, job.id, 3))
+        with pytest.raises(Conflict):
+            await delete_tree(place.store, WORKSPACE, job.id)
+        assert (await results(place, job.id, "succeeded"))[0].output == "done", "all is there"
         await place.inputs.cancel(WORKSPACE, job.turn, "enough")
         view = await over(place, job.id)
         with pytest.raises(Conflict):
@@ -252,8 +257,29 @@ async def test_a_job_is_deleted_with_all_its_sessions(place: Site) -> None:
         assert await delete_tree(place.store, WORKSPACE, job.id) == 61
     ws = place.store.workspace(WORKSPACE)
     assert await place.store.redis.call("ZCARD", ws.sessions) == 0
-    assert (await reading.list_jobs(place.store, WORKSPACE)).jobs == []
+    assert await place.store.redis.call("ZCARD", ws.jobs) == 0
     session = locate(place.store, WORKSPACE, job.id)
     assert await place.store.redis.call("EXISTS", session.joins, session.members) == 0
     with pytest.raises(NotFound):
         await reading.get(place.store, WORKSPACE, job.id)
+
+
+async def test_a_job_starts_with_all_of_its_inputs_and_never_over_a_gap(place: Site) -> None:
+    async with working(place.store, Mapped().agent):
+        spec = SessionSpec(agent="leaf", user="ada", id="job_1")
+        made = await sessions.create(
+            place.store, place.registry, WORKSPACE, spec, fields={"job": 1}
+        )
+    session = locate(place.store, WORKSPACE, made.id)
+    gap = await scripts.fill(place.store, session, {"job:item:1": b"x"}, start=1, until=2)
+    assert gap == 0, "nothing is there yet"
+    assert await place.store.redis.call("EXISTS", session.joins) == 0
+    assert await scripts.fill(place.store, session, {"job:item:0": b"x"}, start=0, until=1) == 1
+    facts = Facts("ada", "", "leaf", "background")
+    with pytest.raises(Conflict) as refused:
+        await scripts.start(
+            place.store, session, facts, turn="trn_1", payload=b"", total=2, no_worker=False
+        )
+    assert refused.value.code == "job_opening"
+    timers = session.workspace.shard.timers
+    await place.store.redis.call("ZREM", timers, session.timer("job", "-"))
