@@ -236,7 +236,8 @@ async def test_what_is_wrong_is_named_and_nothing_is_made(
 ) -> None:
     mapped = Mapped()
     async with working(place.store, mapped.agent):
-        wish = JobSpec(**({"agent": "leaf"} | spec))
+        parts: dict[str, Any] = {"agent": "leaf"} | spec
+        wish = JobSpec(**parts)
         with pytest.raises(InvalidInput) as refused:
             await making.create(place.store, place.registry, place.bells, WORKSPACE, wish)
     assert refused.value.field == field

@@ -18,47 +18,51 @@ __all__ = ["map_inputs"]
 
 Job = Annotated[str | None, typer.Option("--job", help="Follow this job instead of making one.")]
 
+Agent = Annotated[str | None, typer.Argument(metavar="AGENT", help="The agent's name.")]
+Inputs = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="INPUTS",
+        help="File of inputs, one JSON string or object a line; - reads stdin.",
+    ),
+]
+Out = Annotated[str | None, typer.Option("--out", "-o", help="Write the results here, one a line.")]
+LimitUsd = Annotated[
+    str | None, typer.Option(help="What all items may spend together, in dollars.")
+]
+ItemLimitUsd = Annotated[str | None, typer.Option(help="What one item may spend, in dollars.")]
+Attempts = Annotated[int, typer.Option(min=1, max=5, help="How often an item is run that fails.")]
+Timeout = Annotated[str | None, typer.Option(help="How long one item may work, such as 10min.")]
+Schema = Annotated[
+    str | None, typer.Option(help="File with the JSON Schema that answers have to have.")
+]
+User = Annotated[str | None, typer.Option("--user", "-u", help="Whose job it is.")]
+Folder = Annotated[
+    str | None, typer.Option(help="The items' folder below the workers' files root.")
+]
+Title = Annotated[str | None, typer.Option(help="What the job is called.")]
+Text = Annotated[bool, typer.Option("--text", help="Each line of INPUTS is an input as it is.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Make the job, print its id, and do not wait.")
+]
+
 
 def map_inputs(
     ctx: typer.Context,
-    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="The agent's name.")] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="INPUTS",
-            help="File of inputs, one JSON string or object a line; - reads stdin.",
-        ),
-    ] = None,
+    agent: Agent = None,
+    inputs: Inputs = None,
     workspace: Workspace = "default",
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Write the results here, one a line.")
-    ] = None,
-    limit_usd: Annotated[
-        str | None, typer.Option(help="What all items may spend together, in dollars.")
-    ] = None,
-    item_limit_usd: Annotated[
-        str | None, typer.Option(help="What one item may spend, in dollars.")
-    ] = None,
-    attempts: Annotated[
-        int, typer.Option(min=1, max=5, help="How often an item is run that fails.")
-    ] = 1,
-    timeout: Annotated[
-        str | None, typer.Option(help="How long one item may work, such as 10min.")
-    ] = None,
-    schema: Annotated[
-        str | None, typer.Option(help="File with the JSON Schema that answers have to have.")
-    ] = None,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Whose job it is.")] = None,
-    path: Annotated[
-        str | None, typer.Option(help="The items' folder below the workers' files root.")
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="What the job is called.")] = None,
-    text: Annotated[
-        bool, typer.Option("--text", help="Each line of INPUTS is an input as it is.")
-    ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Make the job, print its id, and do not wait.")
-    ] = False,
+    out: Out = None,
+    limit_usd: LimitUsd = None,
+    item_limit_usd: ItemLimitUsd = None,
+    attempts: Attempts = 1,
+    timeout: Timeout = None,
+    schema: Schema = None,
+    user: User = None,
+    path: Folder = None,
+    title: Title = None,
+    text: Text = False,
+    detach: Detach = False,
     job: Job = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,8 +77,10 @@ def map_inputs(
 
     with connect(ctx, workspace, timeout_s=120.0) as client:
         if job is None:
-            given = _read_inputs(agent, inputs, text=text)
-            seconds = seconds_of(timeout, "--timeout")
+            given, seconds = (
+                _read_inputs(agent, inputs, text=text),
+                seconds_of(timeout, "--timeout"),
+            )
             made = client.create_job(
                 str(agent),
                 given,

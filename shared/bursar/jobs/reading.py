@@ -14,7 +14,7 @@ from bursar.store.store import Store
 
 __all__ = ["JobPage", "JobView", "get", "list_jobs"]
 
-_FIELDS = (
+_FIELDS: tuple[str, ...] = (
     "job", "agent", "user", "title", "workspace_path", "state", "created_ms", "active_ms",
     "job_filled", "job_total", "job_open", "job_succeeded", "job_failed", "job_turn",
     "tree_running",
