@@ -14,7 +14,7 @@ from bursar import workspaces
 from bursar.errors import InvalidInput
 from bursar.jobs import making, reading
 from bursar.jobs.reading import JobPage, JobView
-from bursar.jobs.results import WHICH, ItemResult, read_results
+from bursar.jobs.results import WHICH, ItemResult, Which, read_results
 from bursar.pruning import delete_tree
 from bursar_gateway.bodies import TurnCancel
 from bursar_gateway.gateway import Gateway
@@ -96,7 +96,8 @@ async def get_job_results(
     `state` is `all`, `ended`, `succeeded` or `failed` (ended otherwise). `after` is the `index` of
     the last line that is known already.
     """
-    known = next((each for each in WHICH if each == which), None)
+    wanted: dict[str, Which] = {each: each for each in WHICH}
+    known = wanted.get(which)
     if known is None:
         raise InvalidInput(f"expected one of {', '.join(WHICH)}", field="state")
     if after < -1:
