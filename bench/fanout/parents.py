@@ -85,7 +85,9 @@ async def _start(url: str, key: str, numbers: range, children: int) -> list[str]
 
 async def _ended(redis: Redis, ws: WorkspaceKeys) -> int:
     kinds = ("succeeded", "failed", "cancelled", "quarantined")
-    return sum(int(each or 0) for each in await redis.hmget(ws.stats, [f"turns:{k}" for k in kinds]))
+    return sum(
+        int(each or 0) for each in await redis.hmget(ws.stats, [f"turns:{k}" for k in kinds])
+    )
 
 
 async def _watch(redis: Redis, crowd: Crowd, over: asyncio.Event) -> None:
