@@ -101,4 +101,4 @@ class AskingSite(BrokenSite):
                 gateway.start()
         for _ in range(workers):
             self.start_worker()
-        await self._ready(workers)
+        await self.ready(workers)

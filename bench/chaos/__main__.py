@@ -2,8 +2,9 @@
 
 Without options everything at once for two minutes. ``--points`` kills at each point of a turn's
 way, ``--pauses`` stops workers beyond their lease, ``--reconnects`` cuts streams and kills
-gateways, ``--flushes`` empties the queue's database under load. The seed is printed; give it again
-to repeat.
+gateways, ``--flushes`` empties the queue's database under load. ``--tree`` kills workers under a
+job of thousands of sub-agents, and cancels trees of sessions in the middle of their calls. The seed
+is printed; give it again to repeat.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from bench.chaos import flushes, mix, pauses, points, reconnects
+from bench.chaos import fanned, flushes, mix, pauses, points, reconnects, stopped
 from bench.chaos.site import BrokenSite
 from bench.report import Bar, median, none_of, percentile, report, seed_of, show_wrong
 from bursar.failpoints import POINTS
@@ -34,6 +35,10 @@ def main() -> None:
     parser.add_argument("--reconnects", type=int, default=0, metavar="N")
     parser.add_argument("--kills", type=int, default=50, help="of gateways, with --reconnects")
     parser.add_argument("--flushes", type=int, default=0, metavar="N")
+    parser.add_argument("--tree", action="store_true")
+    parser.add_argument("--items", type=int, default=5000, help="of the job, with --tree")
+    parser.add_argument("--deaths", type=int, default=20, help="of workers, with --tree")
+    parser.add_argument("--cancels", type=int, default=12, help="of trees of 64, with --tree")
     parser.add_argument("--sessions", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -52,6 +57,8 @@ def _chosen(options: argparse.Namespace, folder: Path, seed: int) -> Coroutine[A
         return _reconnects(folder, options.reconnects, options.kills, seed)
     if options.flushes:
         return _flushes(folder, options.flushes, options.sessions, seed)
+    if options.tree:
+        return _tree(folder, options.items, options.deaths, options.cancels, seed)
     return _mix(folder, options.minutes, options.workers, seed)
 
 
@@ -149,6 +156,37 @@ async def _flushes(folder: Path, wanted: int, sessions: int, seed: int) -> None:
     bars = [
         Bar("flushes", "extra delay, p99 s", extra_s, "≤ 10", extra_s <= 10),
         none_of("flushes", "things wrong afterwards", len(done.findings.wrong)),
+    ]
+    report("chaos", seed, rows, bars)
+
+
+async def _tree(folder: Path, items: int, deaths: int, cancels: int, seed: int) -> None:
+    (folder / "job").mkdir()
+    (folder / "trees").mkdir()
+    print(f"a job of {items:,} with {deaths} workers killed …", flush=True)
+    job = await fanned.run(folder / "job", items=items, kills=deaths, seed=seed)
+    print(f"{cancels} trees of {stopped.SIZE} cancelled …", flush=True)
+    trees = await stopped.run(folder / "trees", trees=cancels, seed=seed)
+    show_wrong([*job.wrong, *trees.wrong])
+    late_s = round(percentile(trees.late_s, 99), 2)
+    rows = [
+        ("items, children, joined", f"{job.items:,}, {job.children:,}, {job.joined:,}"),
+        *((f"items {state}", f"{count:,}") for state, count in sorted(job.states.items())),
+        ("workers killed", str(job.kills)),
+        ("children open at once, most", str(job.most_open)),
+        ("seconds", f"{job.seconds:.0f}"),
+        ("spent", f"{job.spent_microusd:,} micro-USD"),
+        ("trees cancelled", str(trees.trees)),
+        ("leaves in model calls", str(trees.in_calls)),
+        ("last sign after the cancel, p50 s", f"{median(trees.late_s):.2f}"),
+        ("whole tree ended, p50 s", f"{median(trees.ended_s):.2f}"),
+    ]
+    killed = job.kills >= deaths
+    bars = [
+        none_of("F3", "items lost or doubled, or money wrong", len(job.wrong), enough=killed),
+        Bar("P13", "effects after a cancel, p99 s", late_s, "≤ 2", late_s <= 2),
+        none_of("P13", "holds after the acknowledgement", trees.holds_after),
+        none_of("P13", "sessions without one terminal event", len(trees.wrong)),
     ]
     report("chaos", seed, rows, bars)
 

@@ -23,7 +23,7 @@ from bursar.store.redis import connect
 from bursar.store.store import Store
 from bursar.turns import ENDED
 
-__all__ = ["Findings", "audit"]
+__all__ = ["Findings", "audit", "audit_money"]
 
 
 @dataclass
@@ -56,9 +56,8 @@ async def audit(
         session = WorkspaceKeys(ref[0], shards).session(ref[1])
         mine = [turn for turn in turns if (turn.workspace, turn.session) == ref]
         await _check_session(redis, session, mine, took, findings)
-    async with _store_of(redis, shards) as store:
-        for workspace in sorted({turn.workspace for turn in turns}):
-            await _check_money(store, workspace, findings)
+    for workspace in sorted({turn.workspace for turn in turns}):
+        findings.wrong += await audit_money(redis, workspace, shards)
     await _check_lifetimes(redis, findings)
     return findings
 
@@ -162,14 +161,15 @@ def _check_calls(
             findings.wrong.append(f"{turn}: the effect of call {place} is not shown")
 
 
-async def _check_money(store: Store, workspace: str, findings: Findings) -> None:
+async def audit_money(redis: Redis, workspace: str, shards: int) -> list[str]:
     """Nothing is held any more, and every account is what the ledger adds up to."""
-    audit = await audit_budgets(store, workspace)
-    if audit.holds:
-        findings.wrong.append(f"{workspace} has {audit.holds} open holds")
+    async with _store_of(redis, shards) as store:
+        audit = await audit_budgets(store, workspace)
+    wrong = [f"{workspace} has {audit.holds} open holds"] if audit.holds else []
     for one in audit.differences:
         place = f"{workspace}, account {one.account}"
-        findings.wrong.append(f"{place}: {one.field} is {one.found}, expected {one.expected}")
+        wrong.append(f"{place}: {one.field} is {one.found}, expected {one.expected}")
+    return wrong
 
 
 @asynccontextmanager

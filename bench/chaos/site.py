@@ -56,7 +56,7 @@ class BrokenSite:
             self.start_gateway()
         for _ in range(workers):
             self.start_worker()
-        await self._ready(workers)
+        await self.ready(workers)
         return self
 
     async def __aexit__(
@@ -107,7 +107,8 @@ class BrokenSite:
         child.start()
         return child
 
-    async def _ready(self, workers: int) -> None:
+    async def ready(self, workers: int) -> None:
+        """Wait until all gateways answer, and so many workers are announced."""
         async with asyncio.timeout(_READY_S):
             for url in self.urls:
                 while not await self._answers(url):

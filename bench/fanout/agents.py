@@ -1,7 +1,7 @@
 """The agents of the fan-out figures; their models cost little, so that the machine is measured.
 
-``parent`` gives as many tasks as its input says, ``children=3 delay_ms=0``, waits for them, and says
-how many were answered. ``child`` takes the time of its task for each of its answers.
+``parent`` gives as many tasks as its input says, ``children=3 delay_ms=0``, waits for them, and
+says how many were answered. ``child`` takes the time of its task for each of its answers.
 """
 
 import asyncio

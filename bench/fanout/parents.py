@@ -5,17 +5,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis.asyncio import Redis
+
+from bench.fanout.counters import SHARDS, counts
 from bench.http import Connection
 from bench.idle import cpu_s
 from bursar.cli.supervisor import Installation
 from bursar.store.keys import ShardKeys, WorkspaceKeys
-from redis.asyncio import Redis
 
 __all__ = ["AGENTS", "SLOTS", "Crowd", "measure"]
 
 AGENTS = "bench.fanout.agents"
 SLOTS = 10
-_SHARDS = 16
 _AT_ONCE = 20
 _PATIENCE_S = 600.0
 
@@ -53,19 +54,17 @@ async def _run(url: str, key: str, port: int, parents: int, children: int) -> Cr
             for first in range(_AT_ONCE)
         ]
         turns = [turn for started in await asyncio.gather(*lines) for turn in started]
-        ws = WorkspaceKeys("default", _SHARDS)
+        ws = WorkspaceKeys("default", SHARDS)
         async with asyncio.timeout(_PATIENCE_S):
             while await _ended(redis, ws) < parents * (1 + children):
                 await asyncio.sleep(0.2)
         crowd.seconds = time.monotonic() - began
         over.set()
         await watching
-        for turn in turns:
-            state = await redis.hget(ws.turn(turn), "state")
-            crowd.ended += state == b"succeeded"
         connection = Connection(url, key)
         for turn in turns:
             view = await connection.request("GET", f"/v1/workspaces/default/turns/{turn}")
+            crowd.ended += view["state"] == "succeeded"
             crowd.answered += int(view["output"].split()[0])
         await connection.aclose()
     return crowd
@@ -85,17 +84,16 @@ async def _start(url: str, key: str, numbers: range, children: int) -> list[str]
 
 async def _ended(redis: Redis, ws: WorkspaceKeys) -> int:
     kinds = ("succeeded", "failed", "cancelled", "quarantined")
-    return sum(
-        int(each or 0) for each in await redis.hmget(ws.stats, [f"turns:{k}" for k in kinds])
-    )
+    return sum(await counts(redis, ws, *(f"turns:{kind}" for kind in kinds)))
 
 
 async def _watch(redis: Redis, crowd: Crowd, over: asyncio.Event) -> None:
     """Look often how many wait, and how many are driven."""
-    ws = WorkspaceKeys("default", _SHARDS)
+    ws = WorkspaceKeys("default", SHARDS)
     leases = ShardKeys(ws.shard.shard).leases
     while not over.is_set():
-        waiting, driven = await redis.hget(ws.stats, "sessions:waiting"), await redis.zcard(leases)
-        crowd.most_waiting = max(crowd.most_waiting, int(waiting or 0))
+        (waiting,) = await counts(redis, ws, "sessions:waiting")
+        driven = await redis.zcard(leases)
+        crowd.most_waiting = max(crowd.most_waiting, waiting)
         crowd.most_leases = max(crowd.most_leases, driven)
         await asyncio.sleep(0.005)

@@ -203,11 +203,13 @@ def prepare(
         check_tokens(spec.token_limit, "token_limit")
     warn = settings.warn_percent if spec.warn_percent is None else spec.warn_percent
     check_warn_percent(warn)
+    # Another agent has a model of its own, under a name that only it may know.
+    inherited = parent.get("model") if parent.get("agent") == spec.agent else ""
     fields = {
         "ws": workspace,
         "user": user,
         "agent": check_id(spec.agent, "agent"),
-        "model": _check_model(spec.model) or parent.get("model") or model,
+        "model": _check_model(spec.model) or inherited or model,
         "parent": spec.parent,
         "workspace_path": path,
         "priority": _check_priority(spec.priority) or parent.get("priority") or PRIORITIES[0],
@@ -230,7 +232,7 @@ def prepare(
 
 async def _inherited(store: Store, parent: SessionKeys) -> dict[str, str]:
     """What a child copies from its parent unless it is given: user, model, path, and so on."""
-    names = ("user", "model", "workspace_path", "priority")
+    names = ("user", "agent", "model", "workspace_path", "priority")
     reply = store.redis.call("HMGET", parent.hash, *names)
     context = await store.redis.call("HGET", parent.text, "context")
     values = await reply
