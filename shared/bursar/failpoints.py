@@ -32,6 +32,7 @@ POINTS = {
     "C12": "worker, a tool has run, its result is not recorded",
     "C13": "worker, a result is recorded",
     "C14": "worker, a turn is parked",
+    "C15": "worker, sub-agents are opened and nobody was told",
     "C16": "worker, a turn has ended",
     "C17": "gateway, a webhook is due and not sent",
     "C18": "gateway, a part of a job's inputs is to be written",

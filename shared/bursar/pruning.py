@@ -17,28 +17,42 @@ _RESTS = {"idle", "ended"}
 
 
 async def delete_tree(store: Store, workspace: str, sid: str, *, actor: str = SYSTEM) -> int:
-    """Delete a root with its tree, and return how many sessions that were.
+    """Delete a session with all that is below it, and return how many sessions that were.
 
-    It may be repeated: a caller that died left a smaller tree behind. The root goes last.
+    It may be repeated: a caller that died left a smaller tree behind. The session goes last.
 
     Raises:
         Conflict: something of it is at work, or still holds money; as far as that was known before,
             nothing is deleted then.
 
     """
-    root = locate(store, workspace, sid)
-    await _require_rest(store, root)
-    deleted = 0
-    while members := text_list(await store.redis.call("ZRANGE", root.members, 0, _AT_ONCE - 1)):
-        await asyncio.gather(*(_delete(store, root, each, actor) for each in members))
-        deleted += len(members)
+    session = locate(store, workspace, sid)
+    members = text_list(await store.redis.call("ZRANGE", session.members, 0, -1))
+    below = members if session.root == sid else await _descendants(store, session, members)
+    await _require_rest(store, session, below)
+    for start in range(0, len(below), _AT_ONCE):
+        part = below[start : start + _AT_ONCE]
+        await asyncio.gather(*(_delete(store, session, each, actor) for each in part))
     await sessions.delete(store, workspace, sid, actor=actor)
-    return deleted + 1
+    return len(below) + 1
 
 
-async def _require_rest(store: Store, root: SessionKeys) -> None:
-    live = text_list(await store.redis.call("SMEMBERS", root.live))
-    keys = [root.hash, *(root.workspace.session(each).hash for each in live)]
+async def _descendants(store: Store, session: SessionKeys, members: list[str]) -> list[str]:
+    """Those of a tree's sessions that are below one of them."""
+    keys = [session.workspace.session(each).hash for each in members]
+    found = await asyncio.gather(*(store.redis.call("HGET", key, "parent") for key in keys))
+    parents = dict(zip(members, map(text, found), strict=True))
+
+    def is_below(sid: str) -> bool:
+        above = parents.get(sid, "")
+        return above == session.id or (above in parents and is_below(above))
+
+    return list(filter(is_below, members))
+
+
+async def _require_rest(store: Store, root: SessionKeys, below: list[str]) -> None:
+    alive = set(text_list(await store.redis.call("SMEMBERS", root.live)))
+    keys = [root.hash, *(root.workspace.session(each).hash for each in below if each in alive)]
     states = await asyncio.gather(*(store.redis.call("HGET", key, "state") for key in keys))
     if states[0] is None:
         raise NotFound("no such session in this workspace", code="session_not_found")

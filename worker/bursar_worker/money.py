@@ -18,6 +18,7 @@ __all__ = [
     "hold_next",
     "keeping",
     "may_close",
+    "spent_own_part",
 ]
 
 WARNING_NOTE = (
@@ -90,6 +91,15 @@ async def hold_next(
             if conflict.code not in {"hold_ended", "id_conflict"}:
                 raise
     raise ModelError("too many attempts at one step", code="too_many_attempts")
+
+
+def spent_own_part(scope: Scope, unpaid: Unpaid) -> bool:
+    """Whether a sub-agent has used up what it was given of the tree's money.
+
+    Whoever gave it that much is told, and may decide; people are asked about the tree's purse only.
+    """
+    own = unpaid.account == scope.path.names[-1]
+    return own and unpaid.kind == "exhausted" and bool(scope.fields.get("join"))
 
 
 async def book_late(scope: Scope, hold: HoldRef, cost_microusd: int, tokens: int) -> None:

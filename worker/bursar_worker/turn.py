@@ -26,7 +26,7 @@ from bursar_worker.deferred import DeferredCall
 from bursar_worker.ending import Ending, Stopped, Verdict
 from bursar_worker.finishing import finish_turn, verdict_of_cancel
 from bursar_worker.intake import admitted, blocked_record, joined_messages, read_transcript
-from bursar_worker.money import Unpaid, book_late, may_close
+from bursar_worker.money import Unpaid, book_late, may_close, spent_own_part
 from bursar_worker.parking import Parked, Stopping, Waited, park, resume
 from bursar_worker.questions import AwaitsAnswer, News, close_all, questions_of
 from bursar_worker.scope import Scope
@@ -155,7 +155,7 @@ class TurnRun:
             self.parking = waits
             raise Stopped from waits
         except Unpaid as unpaid:
-            if unpaid.can_wait:
+            if unpaid.can_wait and not spent_own_part(self._scope, unpaid):
                 self.parking = unpaid
                 raise Stopped from unpaid
             self._verdict = Verdict("failed", unpaid.refused.code, unpaid.refused.message)

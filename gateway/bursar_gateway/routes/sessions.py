@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler
 from bursar import history, sessions, workspaces
 from bursar.listing import SessionPage, list_sessions
 from bursar.messages import AssistantMessage, Message, UserMessage
+from bursar.pruning import delete_tree
 from bursar.sessions import SessionView
 from bursar_gateway.bodies import (
     Added,
@@ -92,8 +93,11 @@ async def patch_session(
 async def delete_session(
     request: JsonRequest, gateway: NamedDependency[Gateway], ws: FromPath[str], sid: FromPath[str]
 ) -> None:
-    """Delete an idle or ended session with its messages. Its ledger and audit entries stay."""
-    await sessions.delete(gateway.store, ws, sid, actor=request.user.actor)
+    """Delete an idle or ended session with its messages, and all that is below it.
+
+    Ledger and audit entries stay.
+    """
+    await delete_tree(gateway.store, ws, sid, actor=request.user.actor)
 
 
 @post(_ONE + "/end", status_code=200, tags=["sessions"], responses=problems(404, with_body=True))

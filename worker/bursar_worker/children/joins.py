@@ -14,6 +14,7 @@ import msgspec
 from bursar.children import Join, Task
 from bursar.errors import Conflict, InvalidInput, LimitReached
 from bursar.events import Span
+from bursar.failpoints import failpoint
 from bursar.messages import ToolCall
 from bursar.store.scripts import children as scripts
 from bursar.store.scripts.children import NewChild, Spawn
@@ -199,4 +200,5 @@ class Children:
                 workspace_path=scope.fields["workspace_path"],
             )
         )
+        failpoint("C15")
         await asyncio.gather(*(scope.kit.bells.ring(child.ring) for child in rung))
