@@ -116,7 +116,7 @@ if max_a_step > 0 and not known and spawned + all > max_a_step then
   return {'step_full', string.format('%d', max_a_step)}
 end
 
-redis.call('HSET', parent, 'append_no', append_no)
+redis.call('HSET', parent, 'append_no', append_no, 'attempts', 0)
 if not known and max_a_step > 0 then redis.call('HSET', turn, 'spawn_step', step, 'spawned', spawned + all) end
 if detached ~= '1' then
   redis.call('HINCRBY', turn, 'children', #list)
