@@ -52,6 +52,8 @@ KINDS = (
         "tool.started",
         "tool.progress",
         "tool.finished",
+        "child.spawned",
+        "child.finished",
         "approval.requested",
         "approval.deferred",
         "approval.resolved",

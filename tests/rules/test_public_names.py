@@ -10,6 +10,7 @@ from support.sources import modules, public_definitions, relative, tree_of
 
 FRONT_DOOR = {
     "Agent", "Allow", "Ask", "AsyncClient", "Block", "BursarError", "Client", "ContextRequest",
+    "Join",
     "McpServer", "Modify", "Policy", "PostTool", "PreTool", "Price", "SessionEnd", "SessionStart",
     "ToolContext", "ToolFailure", "UserPrompt", "__version__", "hook", "net_action", "tool",
 }  # fmt: skip

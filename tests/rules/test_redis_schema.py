@@ -215,7 +215,9 @@ def test_every_key_that_the_code_can_name_is_documented() -> None:
         *(shard.outbox, shard.deliveries, ws.webhooks, ws.webhook_secrets, ws.events),
         *(webhook.hash, webhook.due, webhook.messages, webhook.dead, webhook.attempts),
         *(session.hash, session.text, session.inbox, session.messages),
-        *(session.events, session.effects),
+        *(session.events, session.effects, session.joins),
+        *(session.live, session.members, session.tree_log, session.tree_blocked),
+        ws.session("ses1~a1").hash,
     ]
     for key in keys:
         named = [doc.pattern for doc in SCHEMA.keys if doc.names_key(key)]

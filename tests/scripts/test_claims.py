@@ -311,7 +311,8 @@ async def test_a_claim_for_a_cancel_begins_no_turn(stage: Stage) -> None:
     item = await queued(stage)
     claimed = await claim(stage, stranger(), item=item)
     assert isinstance(claimed, Claimed)
-    assert claimed.fields["inbox_seq"] == str(cancelled.inbox_seq + 1)
+    assert cancelled.told is not None
+    assert claimed.fields["inbox_seq"] == str(cancelled.told.ring.inbox_seq + 1)
     assert await state_of(stage, item) == "queued"
 
 

@@ -127,7 +127,7 @@ async def test_the_running_cap_blocks_the_next_session_and_release_names_it(stag
     capped = stage.ws.shard.blocked_cap("acme")
     assert not await leases.unblock(stage.store, second.session, why="cap", list_key=capped)
     await leases.release(stage.store, lease)
-    assert lease.next_blocked == [second.session.ref]
+    assert lease.next_blocked == [f"cap {second.session.ref}"]
     assert await leases.unblock(stage.store, second.session, why="cap", list_key=capped)
     assert isinstance(await claim(second), Claimed)
 

@@ -316,7 +316,7 @@ async def test_a_slot_that_finish_frees_names_the_session_that_waits_for_it(stag
     refused = await leases.claim(stage.store, second.session, claimant("w2", 1000), owner="o2")
     assert refused == ClaimRefused("blocked", "cap")
     await stage.finish(lease, turn)
-    assert lease.next_blocked == [second.session.ref]
+    assert lease.next_blocked == [f"cap {second.session.ref}"]
 
 
 async def test_a_turn_does_not_start_in_a_workspace_that_was_paused_meanwhile(stage: Stage) -> None:

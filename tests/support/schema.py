@@ -23,13 +23,16 @@ _STATES = "idle|queued|running|waiting|ended|succeeded|failed|cancelled|quaranti
 _PLACEHOLDERS = {
     "NN": r"\d{2,3}",
     "ws": r"[a-z0-9][a-z0-9_-]{0,47}",
-    "sid": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    "sid": r"[A-Za-z0-9][A-Za-z0-9_~-]{0,63}",
+    "root": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    "join": r"[^:]+",
+    "slot": r"\d+",
     "tid": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
     "user": r"[A-Za-z0-9._@+-]+",
     "agent": r"[A-Za-z0-9_-]+",
     "worker": r"[A-Za-z0-9._@-]+",
     "state": _STATES,
-    "account": r"ws|user:[A-Za-z0-9._@+-]+|s:[A-Za-z0-9_-]+",
+    "account": r"ws|user:[A-Za-z0-9._@+-]+|s:[A-Za-z0-9_~-]+",
     "scope": r"[^:]+",
     "path": r"[^:]+",
     "hold": r"[^: ]+",
@@ -112,7 +115,7 @@ async def undocumented(store: Store, schema: Schema | None = None) -> list[str]:
         if await store.redis.call("PTTL", raw) == -1 and not _may_stay(doc.lifetime):
             found.append(f"{key} has no TTL, documented lifetime: {doc.lifetime}")
         found += await _unknown_fields(store, raw, doc)
-        if doc.pattern.endswith((":events", ":feed")):
+        if doc.pattern.endswith((":events", ":feed", ":tree")):
             found += await _unknown_events(store, raw, schema)
     return found
 

@@ -110,22 +110,7 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
     if status in _PLAIN:
         kind, code, message = _PLAIN[status]
         raise kind(f"{message}: {detail}" if detail else message, code=code)
-    if status == "no_parent":
-        raise InvalidInput(
-            "no such session in this workspace", field="parent", code="parent_not_found"
-        )
-    if status == "parent_ended":
-        raise InvalidInput("this session has ended", field="parent", code="parent_ended")
-    if status == "too_deep":
-        raise LimitReached(f"a session tree has at most {detail} levels", code="too_deep")
-    if status == "tree_full":
-        raise LimitReached(
-            f"a session tree has at most {detail} sessions that have not ended", code="tree_full"
-        )
-    if status == "step_full":
-        raise LimitReached(f"a step gives at most {detail} tasks", code="step_full")
-    if status == "has_children":
-        raise Conflict(f"{detail} sessions are below it; delete them first", code="has_children")
+    _raise_of_tree(status, detail)
     if status == "workspace_full":
         raise LimitReached(
             f"the workspace's cap of {detail} live sessions is reached",
@@ -177,6 +162,26 @@ def raise_for(reply: Sequence[Any]) -> NoReturn:
     raise BursarError(
         f"a script answered {status!r}, which this version does not know", code="internal"
     )
+
+
+def _raise_of_tree(status: str, detail: str) -> None:
+    """Raise what stands against a place in a session tree."""
+    if status == "no_parent":
+        raise InvalidInput(
+            "no such session in this workspace", field="parent", code="parent_not_found"
+        )
+    if status == "parent_ended":
+        raise InvalidInput("this session has ended", field="parent", code="parent_ended")
+    if status == "too_deep":
+        raise LimitReached(f"a session tree has at most {detail} levels", code="too_deep")
+    if status == "tree_full":
+        raise LimitReached(
+            f"a session tree has at most {detail} sessions that have not ended", code="tree_full"
+        )
+    if status == "step_full":
+        raise LimitReached(f"a step gives at most {detail} tasks", code="step_full")
+    if status == "has_children":
+        raise Conflict(f"{detail} sessions are below it; delete them first", code="has_children")
 
 
 def raise_refused(reply: Sequence[Any]) -> NoReturn:

@@ -13,6 +13,7 @@ from bursar.events import Event, event_args
 from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
+from bursar.store.keys import SessionKeys
 from bursar.store.scripts.above import Above, told_of
 from bursar.store.scripts.budgets import EndedAs, HoldRef
 from bursar.store.scripts.fenced import note_waiting, run_fenced
@@ -217,22 +218,9 @@ async def finish(
         keeps_joins: whether the places of what it spawned stay on record.
 
     """
-    session = lease.session
-    ws = session.workspace
-    settings = store.settings
+    session, settings = lease.session, store.settings
     keys = [
-        *session.stateful,
-        session.effects,
-        session.messages,
-        ws.turn(turn),
-        session.inbox,
-        ws.shard.leases,
-        *index_keys,
-        ws.shard.blocked_cap(ws.id),
-        ws.hash,
-        ws.audit,
-        ws.shard.timers,
-        session.joins,
+        *_finish_keys(session, turn, index_keys),
         *above.keys(session),
         *hold_keys(commit),
     ]
@@ -262,6 +250,24 @@ async def finish(
     told = told_of(session, above.parent, reply[5:])
     lease.told += [told] if told else []
     return Finished(text(reply[2]))
+
+
+def _finish_keys(session: SessionKeys, turn: str, index_keys: Sequence[str]) -> list[str]:
+    ws = session.workspace
+    return [
+        *session.stateful,
+        session.effects,
+        session.messages,
+        ws.turn(turn),
+        session.inbox,
+        ws.shard.leases,
+        *index_keys,
+        ws.shard.blocked_cap(ws.id),
+        ws.hash,
+        ws.audit,
+        ws.shard.timers,
+        session.joins,
+    ]
 
 
 def hold_keys(commit: Commit) -> list[str]:
