@@ -126,8 +126,9 @@ class Inputs:
 
     async def time_out(self, session: SessionKeys, tid: str) -> None:
         """Cancel a sub-agent's turn whose time is over; one that waits by now goes on."""
-        await self._cancel(session, tid, _OVER, code="timed_out", if_timed_out=True)
-        await self.cancel_below(session, _ABOVE)
+        status = await self._cancel(session, tid, _OVER, code="timed_out", if_timed_out=True)
+        if status == "asked":
+            await self.cancel_below(session, _ABOVE)
 
     async def cancel_below(self, session: SessionKeys, reason: str) -> int:
         """Cancel what was spawned below a session, and return how much of it had not ended.
@@ -149,7 +150,7 @@ class Inputs:
         code: str = "cancelled",
         if_timed_out: bool = False,
         actor: str = SYSTEM,
-    ) -> None:
+    ) -> str:
         cancelled = await inputs.cancel_turn(
             self._store,
             session,
@@ -164,6 +165,7 @@ class Inputs:
             await self._bells.tell(
                 cancelled.told.ring, cancelled.told.outcome, cancelled.told.worker
             )
+        return cancelled.status
 
     async def cancel_session(self, session: SessionKeys, reason: str) -> None:
         """Cancel all that a session has to do: what waits first, so that none of it starts."""

@@ -29,7 +29,7 @@ BINDS_STATE = {
 """Keys that these includes bind by number."""
 BOUND_BY_CALLER = {"keys", "session", "events", "leases", "ready"}
 ALLOWED_KEY_NAMES = re.compile(
-    r"^[a-z_]+$|^KEYS\[\d+\]$|^[a-z]\.[a-z_]+$|^states(\[from\]|\[to\]|\.idle|\[s\[2\]\])$|^KEYS\[i\]$"
+    r"^[a-z_]+$|^KEYS\[\d+\]$|^[a-z]\.[a-z_]+$|^states(\[from\]|\[to\]|\[state\]|\[s\[2\]\])$|^KEYS\[i\]$"
 )
 
 

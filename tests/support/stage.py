@@ -21,6 +21,7 @@ from bursar.store.scripts.parking import MoneyWait, Parking
 from bursar.store.scripts.sessions import Idempotency, NewSession
 from bursar.store.scripts.turns import Finished, Started
 from bursar.store.store import Store
+from bursar.trees import above
 
 __all__ = ["AGENTS", "LEASE_MS", "Stage", "claimant", "dump", "unchanged"]
 
@@ -150,16 +151,21 @@ class Stage:
         await turns.commit_step(self.store, lease, turn, done, [self.event("usage", turn)])
 
     async def park(self, lease: Lease, turn: str, *, seen_seq: int, wake_ms: int = 0) -> bool:
-        parked = await parking.park(
+        parked = await self.try_park(lease, turn, seen_seq=seen_seq, wake_ms=wake_ms)
+        return parked is Parking.DONE
+
+    async def try_park(
+        self, lease: Lease, turn: str, *, seen_seq: int, wake_ms: int = 0, reason: str = "test"
+    ) -> Parking:
+        return await parking.park(
             self.store,
             lease,
             turn,
-            reason="test",
+            reason=reason,
             seen_seq=seen_seq,
             wake_ms=wake_ms,
             events=[self.event("turn.waiting", turn)],
         )
-        return parked is Parking.DONE
 
     async def park_for_money(
         self, lease: Lease, turn: str, *, account: str = "ws", cost: int, seen_seq: int = 1
@@ -199,26 +205,39 @@ class Stage:
         turn: str,
         *,
         outcome: str = "succeeded",
+        code: str = "",
         items: list[InboxItem] | None = None,
         commit: turns.Commit | None = None,
     ) -> Finished:
+        """End a turn, if it may end, and tell the session above."""
         done = commit or turns.Commit()
         return await turns.finish(
             self.store,
             lease,
             turn,
             outcome=outcome,
-            code="",
+            code=code,
             reason="",
             index_keys=sessions.index_keys(self.session, self.facts.user, ""),
             commit=msgspec.structs.replace(done, items=items or done.items),
             events=[self.event(f"turn.{outcome}", turn)],
             ended_event=self.event("session.ended").body,
             ended_audit=b"{}",
+            above=await above(self.store, self.session),
         )
 
-    async def cancel(self, turn: str, reason: str = "enough") -> Cancelled:
-        return await cancel_turn(self.store, self.session, turn, reason)
+    async def cancel(
+        self, turn: str, reason: str = "enough", *, if_timed_out: bool = False
+    ) -> Cancelled:
+        return await cancel_turn(
+            self.store,
+            self.session,
+            turn,
+            reason,
+            code="timed_out" if if_timed_out else "cancelled",
+            above=await above(self.store, self.session),
+            if_timed_out=if_timed_out,
+        )
 
     @property
     def path(self) -> Path:

@@ -26,6 +26,7 @@
 -- include: events
 -- include: audit
 -- include: queue_turn
+-- include: time_limit
 local parent, parent_events = session, events
 local effects, turn, joins, workspace, log = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local ready, blocked, blocked_paused, timers = KEYS[19], KEYS[20], KEYS[21], KEYS[22]
@@ -45,10 +46,11 @@ if p[7] == '1' then return {'tree_cancelled'} end
 if call ~= '' and redis.call('HEXISTS', effects, call) == 0 then return {'no_call'} end
 local depth = tonumber(p[1]) + 1
 if depth >= tonumber(max_depth) then return {'too_deep', max_depth} end
-local time_ms = p[5] and tonumber(p[5]) - now + tonumber(p[6]) or max_wait_ms
+local time_ms = time_left(p[5], p[6], now) or max_wait_ms
 local deadline_ms = math.min(now + max_wait_ms, tonumber(p[4] or now + max_wait_ms))
 local born = redis.call('HGET', account, 'cancel_epoch') or '0'
-if depth > 1 then born = (p[3] or '') .. ' ' .. born end
+-- Nothing above one that was opened by hand or detached, without a `born`, ends what is below it.
+if depth > 1 then born = (p[3] or string.rep('- ', depth - 2) .. '-') .. ' ' .. born end
 
 -- Reads the rest of ARGV; returns those that have to be opened, or what is wrong with one.
 local function read_children()
@@ -59,9 +61,9 @@ local function read_children()
       created = take(), queued = take(), waiting = take(), spawned = take(), record = take(),
       fields = take_list(2), texts = take_list(2), hash = child_keys[i], text = child_keys[i + 1],
       account = child_keys[i + 2], inbox = child_keys[i + 3], turn = child_keys[i + 4],
-      events = child_keys[i + 5], blocked_agent = child_keys[i + 6], indexes = indexes,
-      members = members, root = p[2], depth = depth, token_limit = 'unlimited', per_turn = '',
-      warn_percent = warn_percent, kept_max = kept_max}
+      events = child_keys[i + 5], blocked_agent = child_keys[i + 6], root = p[2], depth = depth,
+      token_limit = 'unlimited', per_turn = '', warn_percent = warn_percent, kept_max = kept_max,
+      blocked_now = '', ready = ready, blocked = blocked, blocked_paused = blocked_paused}
     if bad_limits(o) then return nil end
     if redis.call('EXISTS', o.hash) == 0 then list[#list + 1] = o end
   end
@@ -80,24 +82,20 @@ local function why_not(fresh)
   if tonumber(c[2] or 0) + fresh > tonumber(cap) then return {'queue_full', cap} end
   return nil
 end
--- `room`: whether there is a place for it under the tree's cap.
-local function open_child(o, tid, paused, room)
+local function open_child(o, tid)
   session, events = o.hash, o.events
   local list = o.fields
   for _, part in ipairs({'time_left_ms', math.min(o.time_ms, time_ms), 'deadline_ms', deadline_ms,
-    'ending', 1, 'parent_turn', detached == '1' and '' or tid,
+    'ending', 1, 'inbox_seq', 1, 'parent_turn', detached == '1' and '' or tid,
     'join', detached == '1' and '' or join .. ' ' .. o.slot}) do list[#list + 1] = part end
   if detached ~= '1' then
     list[#list + 1] = 'born'
     list[#list + 1] = born
   end
   audit(workspace, log, now, o.record)
-  open_session(o, now)
-  local _, outcome = queue_turn({sid = o.sid, ref = o.ref, tid = o.tid, input = o.input, inbox = o.inbox,
-    turn = o.turn, indexes = {}, state = 'idle', driven = false, blocked_now = '', interrupts = false,
-    paused = paused, no_worker = o.no_worker, tree_full = not room, ready = ready, blocked = blocked,
-    blocked_paused = blocked_paused, blocked_agent = o.blocked_agent}, now)
-  redis.call('ZADD', timers, deadline_ms, 'limit ' .. o.ref .. ' ' .. o.tid)
+  open_session(o, 'queued', now)
+  write_turn(o, 1, now)
+  local outcome = place_turn(o, now)
   local told = {'session.created', o.created, 'turn.queued', o.queued}
   if outcome == 'no_worker' then told[5], told[6] = 'turn.waiting', o.waiting end
   emit(session, events, log_max, now, told)
@@ -112,12 +110,14 @@ local refusal = why_not(#list)
 if refusal then return refusal end
 local of_step = redis.call('HMGET', turn, 'spawn_step', 'spawned')
 local spawned = of_step[1] == step and tonumber(of_step[2]) or 0
-if max_a_step > 0 and not known and spawned + all > max_a_step then
+-- Those of a join count all at once. Detached ones have none that would tell a repeat: the new ones count.
+local counted = detached == '1' and #list or known and 0 or all
+if max_a_step > 0 and spawned + counted > max_a_step then
   return {'step_full', string.format('%d', max_a_step)}
 end
 
 redis.call('HSET', parent, 'append_no', append_no, 'attempts', 0)
-if not known and max_a_step > 0 then redis.call('HSET', turn, 'spawn_step', step, 'spawned', spawned + all) end
+if max_a_step > 0 then redis.call('HSET', turn, 'spawn_step', step, 'spawned', spawned + counted) end
 if detached ~= '1' then
   redis.call('HINCRBY', turn, 'children', #list)
   if not known then
@@ -132,15 +132,23 @@ end
 local paused, tid = redis.call('HGET', workspace, 'paused'), redis.call('HGET', parent, 'turn')
 local room = tree_cap - tonumber(redis.call('HGET', tree, 'tree_running') or 0)
 if redis.call('ZCARD', tree_blocked) > 0 then room = 0 end
-local rung, told = {}, {}
+local rung, told, sids, slots, planned, limits = {}, {}, {}, {}, {}, {}
 for i, o in ipairs(list) do
+  o.paused, o.tree_full = paused, i > room
+  if open_child(o, tid) then rung[#rung + 1] = o.sid end
+  sids[i], planned[i] = o.sid, join .. ':in:' .. o.slot
+  slots[2 * i - 1], slots[2 * i] = join .. ':' .. o.slot, o.sid
+  limits[2 * i - 1], limits[2 * i] = deadline_ms, limit_timer(o.ref, o.tid)
+  told[2 * i - 1], told[2 * i] = 'child.spawned', o.spawned
+end
+if #list > 0 then
+  list_sessions(sids, 'queued', indexes, members, now)
+  count('turns:queued', #list)
+  redis.call('ZADD', timers, unpack(limits))
   if detached ~= '1' then
-    redis.call('HSET', joins, join .. ':' .. o.slot, o.sid)
-    redis.call('HDEL', joins, join .. ':in:' .. o.slot)
-    redis.call('HINCRBY', joins, join .. ':opened', 1)
+    redis.call('HSET', joins, unpack(slots))
+    redis.call('HDEL', joins, unpack(planned))
+    redis.call('HINCRBY', joins, join .. ':opened', #list)
   end
-  if open_child(o, tid, paused, i <= room) then rung[#rung + 1] = o.sid end
-  told[#told + 1] = 'child.spawned'
-  told[#told + 1] = o.spawned
 end
 return {'ok', tostring(emit(parent, parent_events, log_max, now, told)), rung}

@@ -73,7 +73,7 @@ if not again then
   elseif caps[2] ~= 'unlimited' and not takeover
     and tonumber(redis.call('HGET', ws_stats, 'leases') or 0) >= tonumber(caps[2]) then
     why, list = 'cap', blocked_cap
-    place = place_in_line(workspace, tree)
+    place = redis.call('ZSCORE', blocked_cap, ref) or place_in_line(workspace, tree)
   end
   if why then
     if takeover then release_lease(session, tree, leases, ws_stats, ref) end

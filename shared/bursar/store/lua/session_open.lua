@@ -22,7 +22,7 @@ local indexes, idem, parent = {KEYS[18], KEYS[19], KEYS[20]}, KEYS[21], KEYS[22]
 local users, log, members, draft, messages = KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27]
 local sid, fingerprint, idem_ttl_ms, event = take(), take(), take(), take()
 local audit_body, log_max = take(), take()
-local o = {sid = sid, text = text, account = account, indexes = indexes, members = members,
+local o = {sid = sid, text = text, account = account,
   session_limit = take(), token_limit = take(), per_action = take(), per_turn = take(),
   warn_percent = take(), kept_max = take()}
 local user_limit, user_name, max_depth, max_live = take(), take(), tonumber(take()), take()
@@ -50,7 +50,8 @@ end
 if draft and redis.call('LLEN', draft) ~= draft_length then return {'no_draft'} end
 
 audit(workspace, log, now, audit_body)
-open_session(o, now)
+open_session(o, 'idle', now)
+list_sessions({sid}, 'idle', indexes, tree ~= session and members, now)
 if draft then
   redis.call('RENAME', draft, messages)
   redis.call('PERSIST', messages)

@@ -1,7 +1,7 @@
 -- Records a cancel. A queued turn ends here and now; a started one gets an inbox item for its driver.
 -- KEYS: session events tree tree_log stats ws_stats idle queued running waiting ended live tree_blocked
---       inbox turn ready workspace audit due account parent parent_log parent_inbox parent_turn joins
---       parent_ready
+--       inbox turn ready workspace audit due account blocked
+--       parent parent_log parent_inbox parent_turn joins parent_ready
 -- ARGV: sid ref tid code reason limit cancelled_event ended_event log_max log_ttl_ms turn_ttl_ms audit_body
 --       ended_audit ended_timer join slot parent_ref parent_tid finished_event
 --       limit: 1 if the turn has had its time, which it must have then; join: empty for none
@@ -20,11 +20,11 @@
 -- include: cancel
 -- include: report
 local inbox, turn, ready, workspace, log = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local due, account = KEYS[19], KEYS[20]
+local due, account, blocked = KEYS[19], KEYS[20], KEYS[21]
 local sid, ref, tid, code, reason, limit = take(), take(), take(), take(), take(), take()
 local event, ended_event = take(), take()
 local log_max, log_ttl_ms, turn_ttl_ms, audit_body, ended_audit = take(), take(), take(), take(), take()
-local timer, above = take(), read_report(21)
+local timer, above = take(), read_report(22)
 local t = redis.call('HMGET', turn, 'state', 'session', 'inbox_seq', 'cancel_ms', 'children')
 if t[2] ~= sid then return {'not_found'} end
 if t[1] ~= 'queued' and t[1] ~= 'running' and t[1] ~= 'waiting' then return {'terminal', t[1]} end
@@ -55,7 +55,7 @@ local list = {'turn.cancelled', event}
 -- finds nothing to do and gives it back in order.
 if s[8] == '' and s[2] == '0' and redis.call('LLEN', inbox) == 0 then
   redis.call('ZREM', ready, ref)
-  redis.call('ZREM', tree_blocked, ref)
+  unblock(session, blocked, tree_blocked, ref)
   if s[7] == '1' then
     if end_session(sid, ref, s[1], workspace, log, ended_audit, due, timer, now) then
       list[3], list[4] = 'session.ended', ended_event

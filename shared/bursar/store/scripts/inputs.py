@@ -182,6 +182,7 @@ async def cancel_turn(
         ws.audit,
         ws.shard.timers,
         session.account,
+        ws.shard.blocked,
         *above.keys(session),
     ]
     asked = Record(

@@ -6,17 +6,18 @@
 -- include: log
 local streamed = {['text.delta'] = true, ['reasoning.delta'] = true}
 local function emit(session, events, log_max, now, list)
-  local seq, heard = append(session, events, log_max, now, list)
+  local seq, heard, all = append(session, events, log_max, now, list)
   if tree == session then return seq, heard end
-  local first = seq - #list / 2
-  for i = 1, #list, 2 do
-    if not streamed[list[i]] then
-      local tree_seq = redis.call('HINCRBY', tree, 'tree_seq', 1)
-      local data = extend(list[i + 1], string.format('"seq":%d,"at_ms":%d', first + (i + 1) / 2, now))
-      redis.call('XADD', tree_log, 'MAXLEN', '~', log_max, string.format('%d-0', tree_seq),
-        't', list[i], 'd', data)
-      redis.call('PUBLISH', tree_log, string.format('%d %s ', tree_seq, list[i]) .. data)
-    end
+  local repeated = {}
+  for i, data in ipairs(all) do
+    if not streamed[list[2 * i - 1]] then repeated[#repeated + 1] = {list[2 * i - 1], data} end
+  end
+  if #repeated == 0 then return seq, heard end
+  local tree_seq = redis.call('HINCRBY', tree, 'tree_seq', #repeated) - #repeated
+  for i, each in ipairs(repeated) do
+    redis.call('XADD', tree_log, 'MAXLEN', '~', log_max, string.format('%d-0', tree_seq + i),
+      't', each[1], 'd', each[2])
+    redis.call('PUBLISH', tree_log, string.format('%d %s ', tree_seq + i, each[1]) .. each[2])
   end
   redis.call('PEXPIRE', tree_log, 86400000)
   return seq, heard

@@ -27,6 +27,10 @@ local function block(session, blocked, list, why, ref, place, now)
   redis.call('ZADD', list, 'NX', place, ref)
   redis.call('ZADD', blocked, 'NX', now, list)
 end
+local function unblock(session, blocked, list, ref)
+  if redis.call('ZREM', list, ref) == 1 then redis.call('HSET', session, 'blocked', '') end
+  if redis.call('ZCARD', list) == 0 then redis.call('ZREM', blocked, list) end
+end
 -- A place in the line of those that a workspace's cap holds up: each tree has one in each round, so
 -- one of a thousand children does not keep the others waiting; within a round, first come first served.
 local function place_in_line(workspace, tree)

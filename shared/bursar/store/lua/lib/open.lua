@@ -1,6 +1,6 @@
--- Makes a session that is idle, with its account, its indexes and its place in its tree. `o` says what
--- is known of it: sid root depth fields texts, the limits session_limit token_limit per_action per_turn
--- warn_percent kept_max, and the keys text account indexes members. All checks come before.
+-- Makes sessions, each with its account, then puts them into indexes and their tree all at once. `o` says
+-- what is known of one: sid root depth fields texts, the limits session_limit token_limit per_action
+-- per_turn warn_percent kept_max, and the keys text account. All checks come before.
 -- include: account
 -- include: state
 -- include: money
@@ -15,8 +15,8 @@ local function bad_limits(o)
   end
   return false
 end
-local function open_session(o, now)
-  redis.call('HSET', session, 'id', o.sid, 'state', 'idle', 'root', o.root, 'depth', o.depth,
+local function open_session(o, state, now)
+  redis.call('HSET', session, 'id', o.sid, 'state', state, 'root', o.root, 'depth', o.depth,
     'is_subagent', o.depth > 0 and 1 or 0, 'created_ms', now, 'active_ms', now, 'token_count', 0,
     'turn_count', 0, 'step_count', 0, 'tool_call_count', 0, 'approval_count', 0, 'epoch', 0,
     'owner', '', 'worker', '', 'lease_until_ms', 0, 'append_no', 0, 'event_seq', 0,
@@ -31,12 +31,17 @@ local function open_session(o, now)
   open_account(o.account, o.session_limit, o.token_limit, o.warn_percent, kept)
   redis.call('HSET', o.account, 'per_action', o.per_action)
   if o.per_turn ~= '' then redis.call('HSET', o.account, 'per_turn', o.per_turn) end
-  redis.call('ZADD', states.idle, now, o.sid)
-  count('sessions:idle', 1)
-  count('sessions:live', 1)
-  for _, index in ipairs(o.indexes) do redis.call('ZADD', index, now, o.sid) end
-  if tree ~= session then
-    redis.call('SADD', live, o.sid)
-    redis.call('ZADD', o.members, now, o.sid)
-  end
+end
+-- `members`: of the tree that they are below the root of; nil for a root.
+local function list_sessions(sids, state, indexes, members, now)
+  if #sids == 0 then return end
+  local scored = {}
+  for i, sid in ipairs(sids) do scored[2 * i - 1], scored[2 * i] = now, sid end
+  redis.call('ZADD', states[state], unpack(scored))
+  for _, index in ipairs(indexes) do redis.call('ZADD', index, unpack(scored)) end
+  count('sessions:' .. state, #sids)
+  count('sessions:live', #sids)
+  if not members then return end
+  redis.call('SADD', live, unpack(sids))
+  redis.call('ZADD', members, unpack(scored))
 end

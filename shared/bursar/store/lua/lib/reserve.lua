@@ -14,9 +14,18 @@ local function refuse(w, why, i, limit, posted, pending, room, unit)
   return {'refused', why, name_at(w.names, i), limit, posted, pending,
     unit and w.tokens_text or w.cost_text, string.format('%d', math.max(0, room)), unit or 'microusd'}
 end
+-- `born` are the cancels that the sessions above had seen when this one was spawned, from the root down:
+-- one more, and it may spend nothing. `-` stands for one whose cancel is none of its business. Sessions
+-- that were opened by hand have no `born`.
+local function cancelled_above(born, marks)
+  local i = 0
+  for seen in string.gmatch(born, '%S+') do
+    i = i + 1
+    if seen ~= '-' and seen ~= marks[i] then return true end
+  end
+  return false
+end
 -- Returns the plan, or nil and the answer of a script that must not go on.
--- `born` are the cancels that the sessions above had seen when this one was spawned: one more, and it
--- may spend nothing. Sessions that were opened by hand have none.
 local function plan_hold(w, hold, turn, accounts, born)
   if not w.cost or not w.tokens then return nil, {'bad_amount'} end
   local first = redis.call('HMGET', hold, 'cost', 'state', 'secret', 'accounts', 'tokens')
@@ -63,7 +72,7 @@ local function plan_hold(w, hold, turn, accounts, born)
     plan[i] = {pending + w.cost, tokens_pending + w.tokens}
     if i > 2 and i < last then marks[#marks + 1] = a[10] or '0' end
   end
-  if born and born ~= table.concat(marks, ' ') then return nil, {'tree_cancelled'} end
+  if born and cancelled_above(born, marks) then return nil, {'tree_cancelled'} end
   return plan
 end
 local function apply_hold(w, plan, hold, timers, turn, effects, accounts, epoch, now)
