@@ -144,7 +144,7 @@ class Family:
         plan: Mapping[str, bytes] | None = None,
         **changes: Any,
     ) -> Spawn:
-        """``count`` tasks from place ``first`` on; all have to succeed, and all are open at once."""
+        """``count`` tasks from place ``first`` on; all must succeed, and all are open at once."""
         all_ = total or first + count
         return Spawn(
             turn=self.turn,

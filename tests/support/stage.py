@@ -155,13 +155,21 @@ class Stage:
         return parked is Parking.DONE
 
     async def try_park(
-        self, lease: Lease, turn: str, *, seen_seq: int, wake_ms: int = 0, reason: str = "test"
+        self,
+        lease: Lease,
+        turn: str,
+        *,
+        seen_seq: int,
+        wake_ms: int = 0,
+        reason: str = "test",
+        verdict: bytes = b"",
     ) -> Parking:
         return await parking.park(
             self.store,
             lease,
             turn,
             reason=reason,
+            verdict=verdict,
             seen_seq=seen_seq,
             wake_ms=wake_ms,
             events=[self.event("turn.waiting", turn)],
