@@ -29,6 +29,7 @@ from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
 from bursar_gateway.audit import Sealer
 from support.capability_life import live_with_capabilities
+from support.family import Family, end_child, with_settings
 from support.gate_life import ask_and_answer
 from support.schema import DOCUMENT, parse, undocumented
 from support.stage import Stage
@@ -66,6 +67,7 @@ async def _whole_life(store: Store) -> Stage:
     asking = stage.other("ses4")
     await asking.open()
     await ask_and_answer(asking, *await asking.running("gate"))
+    await _give_tasks(stage.other("ses5"))
     await _set_policies(store, stage.ws)
     await _see_a_changed_tool(store)
     await deliver_in_every_way(stage)
@@ -118,6 +120,23 @@ async def _seal_and_trim(store: Store) -> None:
             pass
         (seal,) = await read_seals(store, log, after=0, limit=10)
         await trim_log(store, log, seal.to_seq, seal.head, actor="key:k")
+
+
+async def _give_tasks(stage: Stage) -> None:
+    """One sub-agent is under way, one waits in the line of its tree, one has timed out."""
+    await stage.open()
+    family = await Family.of(stage)
+    store = with_settings(stage.store, max_tree_running=2)
+    plan = {"j:single": b"1", "j:in:3": b"\x80"}
+    await family.give(family.wish(3, total=4, window=3, counts=True, plan=plan), store)
+    await end_child(family.child(0), "timed_out")
+    below = await Family.below(family.child(1))
+    await below.spawn(1)
+    await family.stage.cancel(family.turn)
+    seen = int(await stage.field("inbox_seq"))
+    await stage.try_park(
+        family.lease, family.turn, seen_seq=seen, reason="stopping", verdict=b"cancelled"
+    )
 
 
 async def _set_policies(store: Store, workspace: WorkspaceKeys) -> None:

@@ -183,9 +183,7 @@ async def test_a_turn_does_not_wait_for_children_that_have_ended(family: Family)
     await end_child(children[1], "queued")
     seen = await seq(family)
     async with unchanged(stage.store):
-        parked = await stage.try_park(
-            family.lease, family.turn, seen_seq=seen, reason="stopping"
-        )
+        parked = await stage.try_park(family.lease, family.turn, seen_seq=seen, reason="stopping")
     assert parked is Parking.FITS
     items = [InboxItem.parse(item.encode()) for item in await stage.items()]
     assert await stage.try_finish(family.lease, family.turn, items=items) is Finished.REST

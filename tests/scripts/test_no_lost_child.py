@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from bursar.embedded import EmbeddedServer
+from bursar.errors import BursarError
 from bursar.leases import InboxItem
 from bursar.settings import Settings
 from bursar.store.codec import text
@@ -25,18 +26,28 @@ from bursar.store.store import Store
 from bursar.turns import ENDED
 from support.family import with_settings
 from support.invariants import check_trees
+from support.planted import BuggyStore
 from support.stage import Stage
-from support.tree_world import Shape, TreeWorld
+from support.tree_world import Hand, Shape, TreeWorld
 
 T = TypeVar("T")
 INDEX = st.integers(0, 20)
-MOOD = st.sampled_from(["spawn", "spawn", "succeeded", "failed", "quarantined"])
+MOOD = st.sampled_from(["spawn", "spawn", "spawn", "again", "succeeded", "failed"])
 SHAPE = st.builds(
-    Shape, st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(0, 5).map(bool).map(
-        lambda often: not often
-    ),
+    Shape,
+    st.integers(1, 5),
+    st.sampled_from([1, 1, 2, 4]),
+    st.integers(1, 4),
+    st.sampled_from([False] * 5 + [True]),
 )
-STEP = st.tuples(MOOD, SHAPE)
+ALONE = Shape(1, 1, 1, detached=False)
+BETWEEN = st.sampled_from([None, None, 0, 1, 2])
+"""Which other driver does something right before a step, which this one has not seen."""
+STEP = st.tuples(MOOD, SHAPE, BETWEEN)
+STEPS = st.lists(STEP, min_size=2, max_size=8)
+FIRST = st.lists(STEP, min_size=1, max_size=3)
+"""Few, so that many are under way at a time."""
+Steps = list[tuple[str, Shape, int | None]]
 
 
 @dataclass
@@ -131,30 +142,55 @@ class Trees(RuleBasedStateMachine):
         self.world = TreeWorld(self.store)
         self.do(self.world.build())
         self.seen: dict[str, Seen] = {}
+        self.do(self._begin())
+
+    async def _begin(self) -> None:
+        """The root waits for the first of four, two of which are under way, and for another one."""
+        first = Shape(4, 1, 4, detached=False)
+        for sid in range(3):
+            hand = await self.world.claim(list(self.world.stages)[sid])
+            assert hand is not None
+            await self.world.step(hand, "spawn", first)
+            if sid == 0:
+                await self.world.step(hand, "spawn", first)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @rule(index=INDEX, steps=st.lists(STEP, max_size=8))
-    def claim(self, index: int, steps: list[tuple[str, Shape]]) -> None:
-        """Bells come late, twice or never."""
-        sids = list(self.world.stages)
+    @rule(index=INDEX, steps=FIRST, late=st.integers(0, 5))
+    def claim(self, index: int, steps: Steps, late: int) -> None:
+        """Bells come late, twice or never; most of them are about what is to be driven."""
+        held = {hand.stage.session.id for hand in self.world.hands}
+        wanted = [sid for sid, seen in self.seen.items() if seen.found and sid not in held]
+        sids = list(self.world.stages) if late == 0 or not wanted else wanted
         hand = self.do(self.world.claim(sids[index % len(sids)]))
         if hand is not None:
-            self._drive(self.world.hands.index(hand), steps)
+            self._drive(hand, steps)
 
     @precondition(lambda self: self.world.hands)
-    @rule(index=INDEX, steps=st.lists(STEP, min_size=1, max_size=8))
-    def drive(self, index: int, steps: list[tuple[str, Shape]]) -> None:
-        self._drive(index, steps)
+    @rule(index=INDEX, steps=STEPS)
+    def drive(self, index: int, steps: Steps) -> None:
+        self._drive(self.world.hands[index % len(self.world.hands)], steps)
 
-    def _drive(self, index: int, steps: list[tuple[str, Shape]]) -> None:
-        hand = self.world.hands[index % len(self.world.hands)]
-        for mood, shape in steps:
+    def _drive(self, hand: Hand, steps: Steps) -> None:
+        for mood, shape, between in steps:
             if hand not in self.world.hands:
                 return
+            if between is not None:
+                self._drive_others(hand, between)
             self.do(self.world.step(hand, mood, shape))
             self.holds()
+
+    def _drive_others(self, hand: Hand, index: int) -> None:
+        """One step of another; if a turn cannot end for its children, as many as end one."""
+        others = [other for other in self.world.hands if other is not hand]
+        if not others:
+            return
+        other = others[index % len(others)]
+        for _ in range(6 if hand.tried else 1):
+            if other in self.world.hands:
+                self.do(self.world.step(other, "succeeded", ALONE))
+                self.holds()
 
     @precondition(lambda self: self.world.hands)
     @rule(index=INDEX, dies=st.booleans())
@@ -164,13 +200,15 @@ class Trees(RuleBasedStateMachine):
 
     @rule(index=INDEX, timed_out=st.booleans())
     def cancel(self, index: int, timed_out: bool) -> None:
+        """Mostly something below the root, whose cancel ends all."""
         turns = self.do(self.world.open_turns())
-        if turns:
-            turn = turns[index % len(turns)]
-            below = "~" in self.world.turns[turn]
-            self.do(self.world.cancel(turn, timed_out=timed_out and below))
-        else:
+        below = [turn for turn in turns if "~" in self.world.turns[turn]]
+        if not turns:
             self.do(self.world.put())
+        elif below and index % 5:
+            self.do(self.world.cancel(below[index % len(below)], timed_out=timed_out))
+        elif below:
+            self.do(self.world.cancel(turns[0]))
 
     @rule(index=INDEX)
     def sweep(self, index: int) -> None:
@@ -232,17 +270,19 @@ class Trees(RuleBasedStateMachine):
         assert ended == len(self.world.stages) - 1
 
 
-def check(redis_server: EmbeddedServer, *, examples: int = 60) -> None:
+def check(redis_server: EmbeddedServer, bug: tuple[str, str] | None = None) -> None:
     with asyncio.Runner() as runner:
         opened = runner.run(open_store(Settings(redis_url=redis_server.url)))
-        store = with_settings(opened, max_tree_running=2)
+        store = with_settings(opened, max_tree_running=3)
+        if bug:
+            store = BuggyStore.over(store, *bug)
         machine = type("Machine", (Trees,), {"runner": runner, "store": store})
         try:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=30,
+                    max_examples=60,
+                    stateful_step_count=40,
                     deadline=None,
                     phases=[Phase.generate],  # shrinking takes longer than a test may
                     derandomize=True,
@@ -256,3 +296,58 @@ def check(redis_server: EmbeddedServer, *, examples: int = 60) -> None:
 @pytest.mark.timeout(180)
 def test_no_end_is_lost_whatever_crashes(redis_server: EmbeddedServer) -> None:
     check(redis_server)
+
+
+BUGS = {
+    "an end is not counted off": (
+        "local left = redis.call('HINCRBY', r.turn, 'children', -1)",
+        "local left = tonumber(redis.call('HGET', r.turn, 'children')) - 1",
+    ),
+    "the deciding end does not wake": ("if not wakes then", "if wakes or not wakes then"),
+    "a failure does not wake": ("if not wakes then", "if not wakes or outcome == 'failed' then"),
+    "an end after the deciding one wakes": (
+        "if j[5] then return stopped end", "if j[5] then return true end",
+    ),
+    "a join is decided twice": ("if j[5] then return stopped end", ""),
+    "the first join of several wakes": (
+        "return redis.call('HINCRBY', r.turn, 'joins_open', -1) == 0 or stopped",
+        "redis.call('HINCRBY', r.turn, 'joins_open', -1) return true",
+    ),
+    "the last end does not wake a turn that stops": (
+        "local stopped = left == 0 and", "local stopped = left == 0 and false and",
+    ),
+    "a turn ends before its children": (
+        "if tonumber(t[3] or 0) > 0 then return {'children', t[3]} end", "",
+    ),
+    "a half-empty window does not wake": (
+        "(open == 0 or open == math.floor(tonumber(j[4]) / 2))", "open == 0",
+    ),
+    "an empty window does not wake": (
+        "(open == 0 or open == math.floor(tonumber(j[4]) / 2))",
+        "open > 0 and open == math.floor(tonumber(j[4]) / 2)",
+    ),
+    "a turn that was woken is not found": (
+        "make_ready(r.parent, r.ready, r.ref, now)", "",
+    ),
+    "a lease given back keeps its place": (
+        "redis.call('HINCRBY', tree, 'tree_running', -1)", "",
+    ),
+    "a place under the tree's cap is not counted": (
+        "redis.call('HINCRBY', tree, 'tree_running', 1)", "",
+    ),
+    "a child opened is not counted": (
+        "redis.call('HINCRBY', joins, join .. ':opened', #list)", "",
+    ),
+    "a child that ended stays alive in its tree": ("redis.call('SREM', live, sid)", ""),
+    "a child opened twice": ("if redis.call('EXISTS', o.hash) == 0 then", "if true then"),
+    "who waits under the tree's cap stands in no line": (
+        "redis.call('ZADD', list, 'NX', place, ref)", "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS.keys())
+@pytest.mark.timeout(180)
+def test_a_planted_bug_is_found(redis_server: EmbeddedServer, bug: tuple[str, str]) -> None:
+    with pytest.raises((AssertionError, BursarError, LookupError)):
+        check(redis_server, bug)

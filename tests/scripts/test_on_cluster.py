@@ -28,6 +28,7 @@ from bursar.store.scripts.turns import Commit, Finished
 from bursar.store.store import Store
 from support.audit_life import live_through_the_audit
 from support.capability_life import live_with_capabilities
+from support.family import Family, end_child
 from support.gate_life import live_through_the_gate
 from support.invariants import check_accounts
 from support.purse import end, money
@@ -176,10 +177,25 @@ async def rules_tools_and_timers(stage: Stage) -> None:
     assert await defer_timer(store, stage.ws, "hooks x/y z", for_ms=60_000)
 
 
+async def sub_agents(stage: Stage) -> None:
+    """Tasks are given, one is worked on, one is cancelled; the turn waits and is told."""
+    lease, turn = await stage.running("o9")
+    family = Family(stage, lease, turn)
+    children = await family.spawn(2)
+    below = await Family.below(children[0])
+    (grandchild,) = await below.spawn(1)
+    await end_child(grandchild, "failed")
+    items = (await children[0].claim(below.lease.owner)).inbox
+    await children[0].finish(below.lease, below.turn, items=items)
+    await end_child(children[1], "queued")
+    items = (await stage.claim("o9")).inbox
+    assert not await stage.finish(lease, turn, items=items)
+
+
 PARTS: Sequence[Callable[[Stage], Awaitable[None]]] = (
     a_turn_to_its_end, waiting_for_money, limits, the_ledger, a_session_and_its_end,
     live_through_the_gate, live_with_capabilities, live_through_the_audit,
-    live_with_webhooks, rules_tools_and_timers, stops,
+    live_with_webhooks, rules_tools_and_timers, sub_agents, stops,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from bursar.leases import Claimed, InboxItem, Lease
 from bursar.store.codec import text, text_list
@@ -28,7 +28,8 @@ ROUNDS_MAX = 100
 STEPS_MAX = 200
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True)
+class Shape:
     """What a join is to be like, as far as it fits."""
 
     count: int
@@ -37,7 +38,8 @@ class Shape(NamedTuple):
     detached: bool
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """A join that was given, as its driver would keep it."""
 
     count: int
@@ -98,7 +100,13 @@ class TreeWorld:
         return hand
 
     async def step(self, hand: Hand, mood: str, shape: Shape) -> None:
-        """What a driver does next. ``mood``: ``spawn``, or how it wants the turn to end."""
+        """What a driver does next.
+
+        Args:
+            mood: ``spawn``, ``again`` to give the tasks of a join that is open once more, or how
+                the turn is to end.
+
+        """
         if not hand.turn:
             await self._begin(hand)
             return
@@ -114,11 +122,11 @@ class TreeWorld:
         if hand.verdict:
             await self._end(hand, joins, mine)
         elif int(record.get("joins_open", 0)):
-            await self._wait(hand, joins)
-        elif mood == "spawn" and await self._may_spawn(hand, joins):
+            await self._wait(hand, joins, again=mood == "again")
+        elif (mood == "spawn" or not joins) and await self._may_spawn(hand, joins):
             await self._give(hand, joins, shape)
         else:
-            hand.verdict = "succeeded" if mood == "spawn" else mood
+            hand.verdict = mood if mood in ENDED else "succeeded"
 
     async def _begin(self, hand: Hand) -> None:
         if not hand.inbox:
@@ -165,7 +173,7 @@ class TreeWorld:
             hand.turn, hand.verdict, hand.tried = "", "", False
             await self.look(hand, [])
 
-    async def _wait(self, hand: Hand, joins: dict[str, str]) -> None:
+    async def _wait(self, hand: Hand, joins: dict[str, str], *, again: bool) -> None:
         """Open more children where there is room, or let go."""
         sid = hand.stage.session.id
         for (owner, name), plan in self.plans.items():
@@ -173,6 +181,9 @@ class TreeWorld:
                 continue
             opened, ended = int(joins[f"{name}:opened"]), int(joins[f"{name}:ended"])
             room = min(plan.count - opened, plan.window - (opened - ended))
+            if again:
+                await self._spawn(hand, name, plan, 0, min(plan.count, plan.window))
+                return
             if room > 0:
                 await self._spawn(hand, name, plan, opened, room)
                 return
@@ -263,12 +274,18 @@ class TreeWorld:
             rings.append(await leases.ring_again(self.store, stage.session))
         return any(rings)
 
+    async def _gives_up(self, hand: Hand) -> str:
+        """A turn that has spawned nothing yet ends, so that all comes to rest."""
+        joins = await hand.stage.hash(hand.stage.session.joins)
+        return "" if joins else "failed"
+
     async def drain(self) -> None:
         """Everybody died; one worker after the other finishes what the sweeper finds."""
-        for hand in list(self.hands):
-            await self.crash(hand)
+        for mortal in list(self.hands):
+            await self.crash(mortal)
         for _ in range(ROUNDS_MAX):
-            if not await self.open_turns():
+            states = {sid: await stage.field("state") for sid, stage in self.stages.items()}
+            if set(states.values()) <= {"idle", "ended"}:
                 await sessions.end_session(self.store, self.root.session)
                 return
             for sid in list(self.stages):
@@ -276,5 +293,6 @@ class TreeWorld:
                 for _ in range(STEPS_MAX):
                     if hand is None or hand not in self.hands:
                         break
+                    hand.verdict = hand.verdict or await self._gives_up(hand)
                     await self.step(hand, "succeeded", Shape(1, 1, 1, detached=False))
         raise AssertionError(f"the tree does not come to rest: {await self.open_turns()}")
