@@ -9,9 +9,10 @@ from bursar.store.codec import text
 from bursar.store.scripts import budgets, sessions
 from bursar.store.scripts.budgets import HoldRef
 from bursar.store.scripts.parking import Parking
-from bursar.store.scripts.turns import Finished
+from bursar.store.scripts.turns import Commit, Finished
 from support.family import Family, begin, child_path, end_child
-from support.stage import Stage
+from support.stage import Stage, unchanged
+from support.tool_calls import start_tool
 
 
 @pytest.fixture
@@ -55,6 +56,18 @@ async def test_nothing_is_held_below_a_cancelled_turn(family: Family, cancelled:
         with pytest.raises(TreeCancelled):
             await level.stage.reserve(
                 level.lease, 1, hold_id="h/late", path=child_path(level.stage, *sids[:depth])
+            )
+
+
+async def test_a_cancelled_turn_starts_no_call_that_costs_something(family: Family) -> None:
+    stage = family.stage
+    effects: dict[str, str | bytes] = {"call:c:1": "intent"}
+    await stage.commit(family.lease, family.turn, Commit(steps=1, effects=effects))
+    await stage.cancel(family.turn)
+    async with unchanged(stage.store):
+        with pytest.raises(TreeCancelled):
+            await start_tool(
+                stage.store, family.lease, "call:c:1", wish=stage.wish(1), path=stage.path
             )
 
 

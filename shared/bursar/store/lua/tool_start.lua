@@ -11,7 +11,7 @@
 --              approval, parts: arguments_sha256 manifest policy id
 --       once: whether a call that was sent must not start again
 -- Returns {'ok', seq, warned} | {'repeat', seq} | {'fenced'} | {'gone'} | {'no_call'} | {'call_sent'} |
---   {'stale', gate_version} | {'void', state, reason} | as budget_reserve refuses
+--   {'stale', gate_version} | {'void', state, reason} | {'tree_cancelled'} | as budget_reserve refuses
 --   stale: a rule or a grant has changed since the caller looked, or is used up; look again
 --   void: the approval is not for this call any more
 -- A call that was sent before, on a worker that died, uses nothing up a second time.
@@ -72,7 +72,9 @@ local wish, plan
 if hold then
   wish = read_wish()
   local refusal
-  plan, refusal = plan_hold(wish, hold, turn, accounts, redis.call('HGET', session, 'born'))
+  local s = redis.call('HMGET', session, 'cancelling', 'born')
+  if s[1] == '1' then return {'tree_cancelled'} end
+  plan, refusal = plan_hold(wish, hold, turn, accounts, s[2])
   if refusal then return refusal end
 end
 
