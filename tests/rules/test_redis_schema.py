@@ -6,24 +6,17 @@ from bursar.audit.chain import INSTALLATION
 from bursar.audit.exporting import export_log
 from bursar.audit.reading import read_seals
 from bursar.audit.trimming import trim_log
-from bursar.documents import read_document
-from bursar.events import KINDS, Span
-from bursar.forking import ForkSpec, fork
+from bursar.events import KINDS
 from bursar.gate.policy_store import PolicyLists, set_policy
-from bursar.leases import Lease
 from bursar.manifests import Look, suspects
 from bursar.messages import AssistantMessage
-from bursar.portability import ImportOptions, export_session, import_session
-from bursar.registry import AgentEntry, Registry, announce
 from bursar.settings import GatewaySettings
 from bursar.signing import PublicKeys, SigningKeys
 from bursar.store.keys import GlobalKeys, ShardKeys, WorkspaceKeys
 from bursar.store.opening import SCHEMA_VERSION
-from bursar.store.scripts import accounts, contexts, sessions, waiters
+from bursar.store.scripts import accounts, sessions, waiters
 from bursar.store.scripts.accounts import LimitWish
 from bursar.store.scripts.audit import AuditLog
-from bursar.store.scripts.contexts import Moved
-from bursar.store.scripts.drafts import Draft
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
@@ -31,6 +24,7 @@ from bursar_gateway.audit import Sealer
 from support.capability_life import live_with_capabilities
 from support.family import Family, end_child, with_settings
 from support.gate_life import ask_and_answer
+from support.longer_life import live_as_a_job, live_through_copies, shorten_the_context
 from support.schema import DOCUMENT, parse, undocumented
 from support.stage import Stage
 from support.webhook_life import deliver_in_every_way
@@ -56,7 +50,7 @@ async def _whole_life(store: Store) -> Stage:
         warning=stage.event("budget.warning", turn).body,
     )
     await stage.commit(lease, turn, commit)
-    await _shorten_the_context(stage, lease, turn)
+    await shorten_the_context(stage, lease, turn)
     await stage.put(idempotency=Idempotency("turns", "k:1", "f"), if_busy="interrupt")
     await stage.put("too", if_busy="inject")
     await stage.park(lease, turn, seen_seq=4, wake_ms=60_000)
@@ -73,38 +67,11 @@ async def _whole_life(store: Store) -> Stage:
     await deliver_in_every_way(stage)
     await _seal_and_trim(store)
     await live_with_capabilities(stage)
-    await _fork_and_import(stage)
+    await live_through_copies(stage)
+    await live_as_a_job(stage)
     await sessions.kill_workspace(store, stage.ws, "enough")
     await sessions.update_session(store, stage.session, {"title": "t"}, {"custom": "{}"})
     return stage
-
-
-async def _fork_and_import(stage: Stage) -> None:
-    """A fork, an import, and a history that never becomes a session's."""
-    store = stage.store
-    await announce(store, {"id": "w9"}, [AgentEntry("echo", "default", "m")])
-    registry = Registry(store)
-    await fork(store, registry, "acme", "ses1", ForkSpec(id="fork"))
-    pieces = [piece async for piece in await export_session(store, "acme", "fork")]
-    document = read_document(b"".join(pieces))
-    await import_session(store, registry, "acme", document, ImportOptions(new_id=True))
-    await Draft(store, stage.ws).add([b"\x80"])
-
-
-async def _shorten_the_context(stage: Stage, lease: Lease, turn: str) -> None:
-    """As a worker does, whose agent has a context provider."""
-    await contexts.put_context(stage.store, lease, "context")
-    places = {"from": 0, "to": 1, "tokens_before": 9, "cost_microusd": 0}
-    event = Span(stage.session.id, turn).event("context.compacted", **places)
-    await contexts.compact(
-        stage.store,
-        lease,
-        turn,
-        Moved(0, 1, "summary", [0]),
-        retry_tokens=10,
-        commit=Commit(),
-        events=[event],
-    )
 
 
 async def _seal_and_trim(store: Store) -> None:

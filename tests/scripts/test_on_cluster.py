@@ -31,6 +31,7 @@ from support.capability_life import live_with_capabilities
 from support.family import Family, end_child
 from support.gate_life import live_through_the_gate
 from support.invariants import check_accounts
+from support.longer_life import live_as_a_job, live_through_copies, shorten_the_context
 from support.purse import end, money
 from support.stage import Stage, claimant
 from support.tool_calls import start_tool
@@ -192,10 +193,19 @@ async def sub_agents(stage: Stage) -> None:
     assert not await stage.finish(lease, turn, items=items)
 
 
+async def copies_contexts_and_jobs(stage: Stage) -> None:
+    lease, turn = await stage.running("o10")
+    await shorten_the_context(stage, lease, turn)
+    await stage.finish(lease, turn)
+    await live_through_copies(stage)
+    await live_as_a_job(stage)
+
+
 PARTS: Sequence[Callable[[Stage], Awaitable[None]]] = (
     a_turn_to_its_end, waiting_for_money, limits, the_ledger, a_session_and_its_end,
     live_through_the_gate, live_with_capabilities, live_through_the_audit,
-    live_with_webhooks, rules_tools_and_timers, sub_agents, stops,
+    live_with_webhooks, rules_tools_and_timers, sub_agents,
+    copies_contexts_and_jobs, stops,
 )  # fmt: skip
 
 

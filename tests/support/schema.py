@@ -26,6 +26,7 @@ _PLACEHOLDERS = {
     "sid": r"[A-Za-z0-9][A-Za-z0-9_~-]{0,63}",
     "root": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
     "join": r"[^:]+",
+    "place": r"\d+",
     "slot": r"\d+",
     "tid": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
     "user": r"[A-Za-z0-9._@+-]+",

@@ -46,8 +46,12 @@ if p[7] == '1' then return {'tree_cancelled'} end
 if call ~= '' and redis.call('HEXISTS', effects, call) == 0 then return {'no_call'} end
 local depth = tonumber(p[1]) + 1
 if depth >= tonumber(max_depth) then return {'too_deep', max_depth} end
-local time_ms = time_left(p[5], p[6], now) or max_wait_ms
-local deadline_ms = math.min(now + max_wait_ms, tonumber(p[4] or now + max_wait_ms))
+-- Time shrinks down the tree, but for those that need not end with what is above them.
+local time_ms, deadline_ms = max_wait_ms, now + max_wait_ms
+if detached ~= '1' then
+  time_ms = time_left(p[5], p[6], now) or max_wait_ms
+  deadline_ms = math.min(deadline_ms, tonumber(p[4] or deadline_ms))
+end
 local born = redis.call('HGET', account, 'cancel_epoch') or '0'
 -- Nothing above one that was opened by hand or detached, without a `born`, ends what is below it.
 if depth > 1 then born = (p[3] or string.rep('- ', depth - 2) .. '-') .. ' ' .. born end

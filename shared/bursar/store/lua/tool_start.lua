@@ -69,11 +69,11 @@ elseif proof == 'approval' then
   if a[4] ~= parts[3] then return {'void', a[1], 'the policy changed'} end
 end
 local wish, plan
+local s = redis.call('HMGET', session, 'cancelling', 'born')
+if s[1] == '1' then return {'tree_cancelled'} end
 if hold then
   wish = read_wish()
   local refusal
-  local s = redis.call('HMGET', session, 'cancelling', 'born')
-  if s[1] == '1' then return {'tree_cancelled'} end
   plan, refusal = plan_hold(wish, hold, turn, accounts, s[2])
   if refusal then return refusal end
 end
