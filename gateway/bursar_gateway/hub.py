@@ -3,7 +3,8 @@
 The log in Redis is the truth; the channel only carries what is appended now. A client has a place
 in its log's numbering: what comes next in order is queued for it, anything else (a gap, a
 connection that was lost, a queue that was full) only marks it as behind, and it reads the log
-before it goes on. So a lost message costs one read and never an event.
+before it goes on. So a lost message costs one read and never an event. A client may listen to
+several logs: all come over the one connection, so it hears them in the order of publication.
 
 On a Cluster what is published on one node is heard on all, so any node will do. On its way between
 nodes a message may be lost with no later one to show it; so there the logs are read now and then.
@@ -24,7 +25,7 @@ from bursar.errors import BursarError, StoreUnavailable
 from bursar.events import EventLog, LoggedEvent, parse_published
 from bursar.store.opening import adopt
 from bursar.store.store import Store
-from bursar_gateway.subscription import Subscription
+from bursar_gateway.subscription import Place, Subscription
 
 __all__ = ["EventHub"]
 
@@ -43,7 +44,7 @@ class _Topic:
     """A log that somebody listens to."""
 
     def __init__(self) -> None:
-        self.subscriptions: list[Subscription] = []
+        self.places: list[Place] = []
         self.ready = asyncio.Event()
         """Set while Redis is known to send us the log's messages."""
         self.interrupted = False
@@ -82,30 +83,25 @@ class EventHub:
     def listeners(self, channel: str) -> int:
         """Clients that listen to a log, by its channel."""
         topic = self._topics.get(channel.encode())
-        return len(topic.subscriptions) if topic else 0
+        return len(topic.places) if topic else 0
 
-    async def subscribe(self, log: EventLog) -> Subscription:
-        """Listen to a log. On return everything published from now on is heard.
+    async def subscribe(self, *logs: EventLog) -> Subscription:
+        """Listen to logs. On return everything published on them from now on is heard.
 
         Raises:
             StoreUnavailable: Redis did not confirm in time.
 
         """
-        channel = log.events.encode()
-        topic = self._topics.get(channel)
-        self._idle.pop(channel, None)
-        if topic is None:
-            topic = self._topics[channel] = _Topic()
-            self._change([channel])
-        subscription = Subscription(log, limit=self._queue_events)
-        topic.subscriptions.append(subscription)
+        subscription = Subscription(logs, limit=self._queue_events)
+        topics = [self._join(place) for place in subscription.places]
         if self._closed:
             subscription.close()
             return subscription
-        if not topic.ready.is_set():
+        if not all(topic.ready.is_set() for topic in topics):
             try:
                 async with asyncio.timeout(self._store.settings.redis_timeout_s):
-                    await topic.ready.wait()
+                    for topic in topics:
+                        await topic.ready.wait()
             except BaseException as error:
                 self.leave(subscription)
                 if isinstance(error, TimeoutError):
@@ -113,24 +109,35 @@ class EventHub:
                 raise
         return subscription
 
+    def _join(self, place: Place) -> _Topic:
+        channel = place.log.events.encode()
+        topic = self._topics.get(channel)
+        self._idle.pop(channel, None)
+        if topic is None:
+            topic = self._topics[channel] = _Topic()
+            self._change([channel])
+        topic.places.append(place)
+        return topic
+
     def leave(self, subscription: Subscription) -> None:
         """Stop listening. A second time does nothing."""
-        channel = subscription.log.events.encode()
-        topic = self._topics.get(channel)
-        if topic is None or subscription not in topic.subscriptions:
-            return
-        topic.subscriptions.remove(subscription)
-        if not topic.subscriptions:
-            self._idle[channel] = monotonic_s()
-            if len(self._idle) > _IDLE_MAX or not self._linger_s:
-                self._forget(1)
+        for place in subscription.places:
+            channel = place.log.events.encode()
+            topic = self._topics.get(channel)
+            if topic is None or place not in topic.places:
+                continue
+            topic.places.remove(place)
+            if not topic.places:
+                self._idle[channel] = monotonic_s()
+                if len(self._idle) > _IDLE_MAX or not self._linger_s:
+                    self._forget(1)
 
     def close(self) -> None:
         """End all streams, present and future; their clients resume elsewhere with their cursor."""
         self._closed = True
         for topic in self._topics.values():
-            for subscription in topic.subscriptions:
-                subscription.close()
+            for place in topic.places:
+                place.subscription.close()
 
     async def run(self) -> None:
         """Keep the connection, for ever. Its loss is waited out and what was missed is read."""
@@ -165,14 +172,14 @@ class EventHub:
             self._heard = True
             if reply[0] == b"message":
                 topic = self._topics.get(reply[1])
-                if topic is not None and topic.subscriptions:
+                if topic is not None and topic.places:
                     self._spread(topic, parse_published(reply[2]))
             elif reply[0] == b"subscribe":
                 self._confirm(reply[1])
 
     def _spread(self, topic: _Topic, event: LoggedEvent) -> None:
-        for subscription in topic.subscriptions:
-            subscription.offer(event)
+        for place in topic.places:
+            place.offer(event)
 
     def _confirm(self, channel: bytes) -> None:
         self._unconfirmed[channel] -= 1
@@ -185,8 +192,8 @@ class EventHub:
         topic.ready.set()
         if topic.interrupted:
             topic.interrupted = False
-            for subscription in topic.subscriptions:
-                subscription.miss()
+            for place in topic.places:
+                place.miss()
 
     async def _write(self, connection: Connection) -> None:
         """Tell Redis what changed; the only task that does, so the order is that of the changes."""
@@ -233,8 +240,8 @@ class EventHub:
             topics = list(self._topics.values())
             for start in range(0, len(topics), _LOOK_AT_ONCE):
                 for topic in topics[start : start + _LOOK_AT_ONCE]:
-                    for subscription in topic.subscriptions:
-                        subscription.miss()
+                    for place in topic.places:
+                        place.miss()
                 await asyncio.sleep(0.1)
 
     def _forget(self, count: int) -> None:

@@ -30,7 +30,7 @@ async def open_stream(
     with ExitStack() as holding:
         holding.enter_context(gateway.admission.streaming(request.user.id))
         opening, reset = await _begin(gateway, watched, cursor)
-        subscription = await gateway.hub.subscribe(watched.log)
+        subscription = await gateway.hub.subscribe(*watched.logs)
         holding.callback(gateway.hub.leave, subscription)
         subscription.start(opening.after, behind=True)
         return build_stream(
@@ -50,9 +50,10 @@ async def _begin(gateway: Gateway, watched: Watched, cursor: str) -> tuple[Openi
     store = gateway.store
     if not cursor:
         return await watched.opening(store), ""
-    generation, after = parse_cursor(cursor)
+    generation, after = parse_cursor(cursor, logs=len(watched.logs))
     newest = await watched.newest(store)
-    reset = "generation" if generation != store.generation else "ahead" if after > newest else ""
+    ahead = any(seq > last for seq, last in zip(after, newest, strict=True))
+    reset = "generation" if generation != store.generation else "ahead" if ahead else ""
     return (await watched.opening(store) if reset else Opening(after)), reset
 
 

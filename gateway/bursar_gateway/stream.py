@@ -19,7 +19,7 @@ from bursar.errors import BursarError, Denied, NotFound, StoreUnavailable
 from bursar.events import LoggedEvent, event_id
 from bursar.store.codec import encode_json
 from bursar.store.store import Store
-from bursar_gateway.subscription import Gap, Subscription
+from bursar_gateway.subscription import Gap, Heard, Subscription
 from bursar_gateway.watched import Opening, Watched
 
 __all__ = ["EventStream", "Limits", "StreamResponse"]
@@ -45,7 +45,7 @@ class EventStream:
     """One stream, as an ASGI application. `subscription` was started by the caller.
 
     Args:
-        opening: after which event it begins.
+        opening: after which event of each log it begins.
         reset: why the client's cursor cannot be resumed; it is told so and starts anew.
         fresh: the client has no cursor, so events before the watched turn are no loss to it.
         recheck: raises `Denied` once the caller's key was revoked.
@@ -79,9 +79,14 @@ class EventStream:
         self._opened = True
         self._reset = reset
         self._headers = [*_HEADERS, *(headers or [])]
+        self._at = list(opening.after)
+        """The last event of each log that the client has, or was not to be shown."""
         self._shows = watched.shows
         self._last_kinds = watched.last_kinds
+        self._last: LoggedEvent | None = None
+        """What the stream ends with, once all that the other logs have before it is sent."""
         self._end: LoggedEvent | None = None
+        """The same made from state, should the log not have it."""
         # Until the turn's first event shows whether the gap took anything of the turn.
         self._undecided: Gap | None = None
         self._seen_turn = not (fresh and watched.turn)
@@ -111,48 +116,68 @@ class EventStream:
         while not subscription.closed:
             waiting = subscription.take()
             if waiting:
-                chunk, ended = self._render(waiting)
+                if not await self._learn(waiting, send):
+                    return
+                chunk = self._render(waiting)
+                over = self._last is not None and not subscription.owes_beside(0)
+                if over:
+                    chunk += self._render_end()
                 if chunk and not await self._allowed():
                     return
                 await self._send(send, chunk)
-                if ended:
+                if over:
                     return
             elif subscription.behind:
                 await self._catch_up(send)
-            elif self._end is not None:
-                await self._send(send, self._render_end(self._end))
+            elif self._last is not None or self._end is not None:
+                await self._send(send, self._render_end())
                 return
             elif not await subscription.wait(self._limits.ping_every_s):
                 if not await self._allowed():
                     return
                 await self._send(send, _PING)
 
+    async def _learn(self, waiting: list[Heard], send: Send) -> bool:
+        """Find out which of these events are shown; False: the stream was closed meanwhile."""
+        while sids := self._watched.unknown(waiting):
+            try:
+                await self._watched.learn(self._store, sids)
+            except StoreUnavailable:
+                await self._sit_out(send)
+            if self._subscription.closed:
+                return False
+        return True
+
     async def _catch_up(self, send: Send) -> None:
-        """Read the state, then a page of the log: so a terminal state means a complete log."""
+        """Read the state, then a page of the logs: so a terminal state means complete logs."""
         subscription = self._subscription
         if self._generation != self._store.generation:
             self._generation = self._store.generation
             self._opened = False
-            subscription.start(0, behind=True)
+            self._last = None
+            subscription.start(self._watched.from_the_start().after, behind=True)
             await self._send(send, self._render_reset("generation"))
         try:
             if not self._opened:
                 self._opening = await self._watched.opening(self._store)
                 self._opened = True
+                self._at = list(self._opening.after)
                 subscription.start(self._opening.after, behind=True)
                 await self._send(send, self._render_opening())
-            if self._end is None:
+            if self._last is None and self._end is None:
                 self._end = await self._watched.end(self._store)
             await subscription.fill(self._store)
         except NotFound:
-            subscription.behind = False
-            self._end = self._end or self._watched.gone(subscription.position)
-            if self._end is None:
+            subscription.give_up()
+            self._end = self._end or self._watched.gone(subscription.position[0])
+            if self._last is None and self._end is None:
                 subscription.close()
         except StoreUnavailable:
-            subscription.behind = True
-            await subscription.wait(min(_OUTAGE_WAIT_S, self._limits.ping_every_s))
-            await self._send(send, _PING)
+            await self._sit_out(send)
+
+    async def _sit_out(self, send: Send) -> None:
+        await self._subscription.wait(min(_OUTAGE_WAIT_S, self._limits.ping_every_s))
+        await self._send(send, _PING)
 
     async def _allowed(self) -> bool:
         now = monotonic_s()
@@ -167,36 +192,49 @@ class EventStream:
             return True  # The store is away: nobody can have revoked anything meanwhile.
         return True
 
-    def _render(self, waiting: list[LoggedEvent | Gap]) -> tuple[bytes, bool]:
+    def _render(self, waiting: list[Heard]) -> bytes:
         parts: list[bytes] = []
-        for event in waiting:
-            if isinstance(event, Gap):
-                if self._seen_turn:
-                    parts.append(self._render_gap(event))
+        for log, item in waiting:
+            if log == 0 and self._last is not None:
+                continue
+            if isinstance(item, Gap):
+                self._at[log] = item.last
+                if log or self._seen_turn:
+                    parts.append(self._render_gap(log, item))
                 else:
-                    self._undecided = self._merged(event)
-                continue
-            if not self._shows(event):
-                continue
-            if not self._seen_turn:
-                self._seen_turn = True
-                if self._undecided and event.kind != "turn.queued":
-                    parts.append(self._render_gap(self._undecided))
-            parts.append(self._frame(event.seq, event.kind, event.data))
-            if event.kind in self._last_kinds:
-                return b"".join(parts), True
-        return b"".join(parts), False
+                    self._undecided = self._merged(item)
+            elif not self._shows(log, item):
+                self._at[log] = item.seq
+            else:
+                if log == 0 and not self._seen_turn:
+                    self._seen_turn = True
+                    if self._undecided and item.kind != "turn.queued":
+                        parts.append(self._render_gap(0, self._undecided))
+                if log == 0 and item.kind in self._last_kinds:
+                    self._last = item
+                    # Also what they say last may be a message that was lost.
+                    self._subscription.miss_beside(0)
+                    continue
+                self._at[log] = item.seq
+                parts.append(self._frame(item.kind, item.data))
+        return b"".join(parts)
 
     def _merged(self, gap: Gap) -> Gap:
         return Gap(self._undecided.first if self._undecided else gap.first, gap.last)
 
-    def _render_end(self, end: LoggedEvent) -> bytes:
-        gap = self._undecided if not self._seen_turn else None
-        before = self._render_gap(gap) if gap else b""
-        return before + self._frame(self._subscription.position, end.kind, end.data)
+    def _render_end(self) -> bytes:
+        before = b""
+        if self._undecided and not self._seen_turn:
+            before = self._render_gap(0, self._undecided)
+        end = self._last or self._end
+        assert end is not None  # noqa: S101
+        if self._last is not None:
+            self._at[0] = self._last.seq
+        return before + self._frame(end.kind, end.data)
 
-    def _render_gap(self, gap: Gap) -> bytes:
-        return self._notice("gap", gap.last, first_seq=gap.first, last_seq=gap.last)
+    def _render_gap(self, log: int, gap: Gap) -> bytes:
+        told = {"log": "tree"} if log else {}
+        return self._notice("gap", gap.last, log, first_seq=gap.first, last_seq=gap.last, **told)
 
     def _render_opening(self) -> bytes:
         """A present state has its one id at its end: who is cut off before has to begin again."""
@@ -204,24 +242,27 @@ class EventStream:
         if told is None:
             return b""
         frames = [f"id:\nevent: {each.kind}\ndata: ".encode() + each.data for each in told]
-        frames.append(f"id: {event_id(self._generation, self._opening.after)}".encode())
+        frames.append(f"id: {event_id(self._generation, *self._opening.after)}".encode())
         return b"".join([frame + b"\n\n" for frame in frames])
 
     def _render_reset(self, reason: str) -> bytes:
-        return self._notice("reset", 0, reason=reason)
+        self._at = list(self._watched.from_the_start().after)
+        notice = self._notice("reset", 0, reason=reason)
+        self._at = list(self._opening.after)
+        return notice
 
-    def _notice(self, kind: str, seq: int, **data: object) -> bytes:
+    def _notice(self, kind: str, seq: int, log: int = 0, /, **data: object) -> bytes:
         body = {
             "session": self._watched.session,
             "turn": self._watched.turn,
             "seq": seq,
             "at_ms": wall_ms(),
-            "snapshot_url": self._watched.snapshot_url,
+            "snapshot_url": self._watched.snapshot_urls[log],
         }
-        return self._frame(seq, kind, encode_json(body | data))
+        return self._frame(kind, encode_json(body | data))
 
-    def _frame(self, seq: int, kind: str, data: bytes) -> bytes:
-        head = f"id: {event_id(self._generation, seq)}\nevent: {kind}\ndata: ".encode()
+    def _frame(self, kind: str, data: bytes) -> bytes:
+        head = f"id: {event_id(self._generation, *self._at)}\nevent: {kind}\ndata: ".encode()
         return head + data + b"\n\n"
 
     async def _send(self, send: Send, chunk: bytes) -> None:

@@ -2,7 +2,8 @@
 
 An event is a kind and a JSON object with ``session turn step attempt seq at_ms`` and the kind's own
 fields. ``seq`` and ``at_ms`` are added inside the script that appends it. Ids on the wire are
-``<generation>-<seq>``; a cursor of another generation cannot be resumed and answers `reset`.
+``<generation>-<seq>``, or ``<generation>-<seq>.<tree_seq>`` in streams of a session with all below;
+a cursor of another generation cannot be resumed and answers `reset`.
 """
 
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ __all__ = [
     "turn_head",
 ]
 
+_DIGITS_MAX = 20
 _ABSENT = {"session": "no such session in this workspace", "workspace": "no such workspace"}
 
 TERMINAL = frozenset({"turn.succeeded", "turn.failed", "turn.cancelled", "turn.quarantined"})
@@ -71,15 +73,16 @@ KINDS = (
 
 
 class EventLog(Protocol):
-    """A log of events: `SessionKeys`, or `WorkspaceKeys` for the feed of a workspace.
+    """A log of events: `SessionKeys`, `TreeKeys`, or `WorkspaceKeys` for the feed of a workspace.
 
-    ``events`` is the stream and its channel; the hash counts its numbers, and is that of the thing
-    of this ``kind`` whose events these are.
+    ``events`` is the stream and its channel; the hash counts its numbers in the field ``counter``,
+    and is that of the thing of this ``kind`` whose events these are.
     """
 
     kind: str
     hash: str
     events: str
+    counter: str
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -124,6 +127,17 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     kind: str
     data: bytes
 
+    @property
+    def session(self) -> str:
+        """The session that it is of: `Span.event` puts that first."""
+        start = len(b'{"session":"')
+        return self.data[start : self.data.index(b'"', start)].decode()
+
+    @property
+    def at_ms(self) -> int:
+        """When it was appended: the script that does so puts this last."""
+        return int(self.data[self.data.rindex(b":") + 1 : -1])
+
     def decode(self) -> dict[str, Any]:
         decoded: dict[str, Any] = msgspec.json.decode(self.data)
         return decoded
@@ -143,22 +157,27 @@ def turn_head(session: str, turn: str) -> bytes:
     return encode_json({"session": session, "turn": turn})[:-1] + b","
 
 
-def event_id(generation: int, seq: int) -> str:
-    return f"{generation}-{seq}"
+def event_id(generation: int, *seqs: int) -> str:
+    """An id on the wire; ``seqs`` are the places in each of the logs that a stream is made of."""
+    return f"{generation}-{'.'.join(map(str, seqs))}"
 
 
-def parse_cursor(cursor: str) -> tuple[int, int]:
-    """Split a ``Last-Event-ID`` into generation and seq.
+def parse_cursor(cursor: str, *, logs: int = 1) -> tuple[int, tuple[int, ...]]:
+    """Split a ``Last-Event-ID`` into generation and a seq for each log of its stream.
 
     Raises:
-        InvalidInput: it is not an id that a gateway ever sent.
+        InvalidInput: it is not an id that a gateway ever sent for a stream of so many logs.
 
     """
-    generation, dash, seq = cursor.partition("-")
-    digits = cursor.isascii() and generation.isdecimal() and seq.isdecimal()
-    if not (dash and digits and len(cursor) <= 40):
-        raise InvalidInput("expected an event id '<generation>-<seq>'", field="Last-Event-ID")
-    return int(generation), int(seq)
+    generation, _, places = cursor.partition("-")
+    seqs = places.split(".")
+    numbers = cursor.isascii() and all(
+        part.isdecimal() and len(part) <= _DIGITS_MAX for part in (generation, *seqs)
+    )
+    if not numbers or len(seqs) != logs:
+        expected = f"<generation>-<seq>{'.<tree_seq>' if logs > 1 else ''}"
+        raise InvalidInput(f"expected an event id '{expected}'", field="Last-Event-ID")
+    return int(generation), tuple(map(int, seqs))
 
 
 async def read_head(store: Store, log: EventLog) -> tuple[int, str]:
@@ -168,7 +187,7 @@ async def read_head(store: Store, log: EventLog) -> tuple[int, str]:
         NotFound: there is nothing that the log could be of.
 
     """
-    known, seq, state = await store.redis.call("HMGET", log.hash, "id", "event_seq", "state")
+    known, seq, state = await store.redis.call("HMGET", log.hash, "id", log.counter, "state")
     if known is None:
         raise NotFound(_ABSENT[log.kind], code=f"{log.kind}_not_found")
     return int(seq or 0), text(state)

@@ -47,7 +47,7 @@ async def _read(store: Store, subscription: Subscription, count: int) -> list[in
     async with asyncio.timeout(5):
         while len(got) < count:
             taken = subscription.take()
-            got += [-item.last if isinstance(item, Gap) else item.seq for item in taken]
+            got += [-item.last if isinstance(item, Gap) else item.seq for _, item in taken]
             if not taken and subscription.behind:
                 await subscription.fill(store)
             elif not taken:
@@ -63,7 +63,7 @@ async def test_published_events_arrive_without_a_read_of_the_log(
     hub: EventHub, store: Store, session: SessionKeys
 ) -> None:
     subscription = await hub.subscribe(session)
-    subscription.start(1, behind=False)
+    subscription.start([1], behind=False)
     await _emit(store, session, 3)
     assert await _read(store, subscription, 3) == [2, 3, 4]
     assert not subscription.behind
@@ -73,13 +73,14 @@ async def test_a_message_that_never_came_is_read_from_the_log(
     hub: EventHub, store: Store, session: SessionKeys
 ) -> None:
     subscription = await hub.subscribe(session)
-    subscription.start(1, behind=False)
-    offer, dropped = subscription.offer, []
+    subscription.start([1], behind=False)
+    (place,) = subscription.places
+    offer, dropped = place.offer, []
 
     def lossy(event: LoggedEvent) -> None:
         dropped.append(event.seq) if event.seq in {3, 4} else offer(event)
 
-    subscription.offer = lossy  # type: ignore[method-assign]
+    place.offer = lossy  # type: ignore[method-assign]
     await _emit(store, session, 6)
     assert await _read(store, subscription, 6) == [2, 3, 4, 5, 6, 7]
     assert dropped == [3, 4]
@@ -89,7 +90,7 @@ async def test_a_full_queue_is_healed_from_the_log(
     hub: EventHub, store: Store, session: SessionKeys
 ) -> None:
     subscription = await hub.subscribe(session)
-    subscription.start(1, behind=False)
+    subscription.start([1], behind=False)
     await _emit(store, session, 60)
     await wait_until(lambda: subscription.behind, "the queue of 16 overflowed")
     assert await _read(store, subscription, 60) == list(range(2, 62))
@@ -100,8 +101,8 @@ async def test_events_that_came_before_the_start_are_not_lost(
 ) -> None:
     subscription = await hub.subscribe(session)
     await _emit(store, session, 3)
-    await wait_until(lambda: subscription.position == 4, "the events came")
-    subscription.start(2, behind=False)
+    await wait_until(lambda: subscription.position == (4,), "the events came")
+    subscription.start([2], behind=False)
     assert await _read(store, subscription, 2) == [3, 4]
 
 
@@ -111,10 +112,10 @@ async def test_trimmed_events_show_as_a_gap(
     await _emit(store, session, 9)
     await store.redis.call("XTRIM", session.events, "MAXLEN", 2)
     subscription = await hub.subscribe(session)
-    subscription.start(3, behind=True)
+    subscription.start([3], behind=True)
     assert await _read(store, subscription, 3) == [-8, 9, 10]
     await store.redis.call("DEL", session.events)
-    subscription.start(3, behind=True)
+    subscription.start([3], behind=True)
     assert await _read(store, subscription, 1) == [-10]
     await _emit(store, session)
     assert await _read(store, subscription, 1) == [11]
@@ -128,7 +129,7 @@ async def test_a_channel_is_left_with_its_last_listener(
     hub.leave(first)
     hub.leave(first)
     await _emit(store, session)
-    await wait_until(lambda: second.position > 0, "the other one still listens")
+    await wait_until(lambda: second.position > (0,), "the other one still listens")
     hub.leave(second)
     await wait_until(lambda: _is_left(store, session), "the channel was left")
     assert hub.channels == 0
@@ -143,7 +144,7 @@ async def test_leaving_and_joining_in_one_breath_keeps_listening(
 ) -> None:
     for seq in range(2, 30):
         subscription = await hub.subscribe(session)
-        subscription.start(seq - 1, behind=False)
+        subscription.start([seq - 1], behind=False)
         await _emit(store, session)
         assert await _read(store, subscription, 1) == [seq]
         hub.leave(subscription)
@@ -175,7 +176,7 @@ async def test_waiting_costs_no_redis_commands(
     hub: EventHub, store: Store, session: SessionKeys
 ) -> None:
     subscription = await hub.subscribe(session)
-    subscription.start(1, behind=False)
+    subscription.start([1], behind=False)
     before = (await store.redis.call("INFO", "stats"))["total_commands_processed"]
     assert not await subscription.wait(0.5)
     after = (await store.redis.call("INFO", "stats"))["total_commands_processed"]
@@ -188,12 +189,12 @@ async def test_a_session_is_received_for_a_while_after_its_last_client(
     hub = EventHub(store, queue_events=16, linger_s=0.2)
     running = asyncio.create_task(hub.run())
     first = await hub.subscribe(session)
-    first.start(1, behind=False)
+    first.start([1], behind=False)
     hub.leave(first)
     assert hub.channels == 0
     assert await _subscribers(store, session) == 1
     again = await hub.subscribe(session)
-    again.start(1, behind=False)
+    again.start([1], behind=False)
     await _emit(store, session)
     assert await _read(store, again, 1) == [2]
     hub.leave(again)

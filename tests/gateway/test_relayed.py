@@ -32,12 +32,14 @@ async def test_logs_are_read_now_and_then_where_messages_may_be_lost(
     hub = EventHub(store, queue_events=16)
     running = asyncio.create_task(hub.run())
     subscription = await hub.subscribe(session)
-    subscription.start(1, behind=False)
+    subscription.start([1], behind=False)
     await add_message(store, "acme", session.id, UserMessage("x"))
     if relays:
         await wait_until(lambda: subscription.behind, "look at the log")
         await subscription.fill(store)
-        assert [event.seq for event in subscription.take() if isinstance(event, LoggedEvent)] == [2]
+        assert [
+            event.seq for _, event in subscription.take() if isinstance(event, LoggedEvent)
+        ] == [2]
     else:
         await asyncio.sleep(0.2)
         assert not subscription.behind

@@ -20,10 +20,15 @@ from bursar.store.store import Store
 from support.stage import Stage
 
 
-@pytest.mark.parametrize(("cursor", "parts"), [("17-5", (17, 5)), ("0-0", (0, 0))])
-def test_a_cursor_is_generation_and_seq(cursor: str, parts: tuple[int, int]) -> None:
-    assert parse_cursor(cursor) == parts
-    assert event_id(*parts) == cursor
+@pytest.mark.parametrize(
+    ("cursor", "generation", "seqs"),
+    [("17-5", 17, (5,)), ("0-0", 0, (0,)), ("17-5.30", 17, (5, 30))],
+)
+def test_a_cursor_is_generation_and_a_seq_of_each_log(
+    cursor: str, generation: int, seqs: tuple[int, ...]
+) -> None:
+    assert parse_cursor(cursor, logs=len(seqs)) == (generation, seqs)
+    assert event_id(generation, *seqs) == cursor
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,12 @@ def test_what_was_never_an_id_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_cursor(cursor)
     assert caught.value.field == "Last-Event-ID"
+
+
+@pytest.mark.parametrize("cursor", ["17-5", "17-5.", "17-.5", "17-5.6.7", "17-5.x", "17.5-6"])
+def test_an_id_of_one_log_is_none_of_two(cursor: str) -> None:
+    with pytest.raises(InvalidInput, match="tree_seq"):
+        parse_cursor(cursor, logs=2)
 
 
 def test_terminal_events_and_deltas_are_events() -> None:

@@ -15,8 +15,9 @@ from bursar.leases import Claimed, InboxItem, Lease
 from bursar.messages import AssistantMessage
 from bursar.sessions import locate
 from bursar.settings import GatewaySettings
-from bursar.store.codec import decode_message
+from bursar.store.codec import decode_message, text
 from bursar.store.scripts import leases, turns
+from bursar.store.scripts.above import Above
 from bursar.store.scripts.sessions import index_keys
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
@@ -97,9 +98,11 @@ class PlayedTurn:
         event = self._span.event("message.committed", role="user", count=len(items))
         await turns.commit_step(self._store, self.lease, self.turn, commit, [event])
 
-    async def finish(self, text: str = "done", outcome: str = "succeeded") -> None:
+    async def finish(self, said: str = "done", outcome: str = "succeeded") -> None:
         """End the turn, with all that the inbox holds about it."""
         session = self.lease.session
+        names = ("parent", "parent_turn", "join")
+        above = await self._store.redis.call("HMGET", session.hash, *names)
         mine = [item for item in await self.inbox() if item.target == self.turn]
         await turns.finish(
             self._store,
@@ -109,10 +112,11 @@ class PlayedTurn:
             code="" if outcome == "succeeded" else "told_to",
             reason="",
             index_keys=index_keys(session, "ann", ""),
-            commit=Commit(items=mine, messages=[AssistantMessage(text, turn=self.turn)], steps=1),
+            commit=Commit(items=mine, messages=[AssistantMessage(said, turn=self.turn)], steps=1),
             events=[self._span.event(f"turn.{outcome}")],
             ended_event=Span(session.id).event("session.ended").body,
             ended_audit=b"{}",
+            above=Above.of(*map(text, above)),
         )
 
 
@@ -191,3 +195,9 @@ def kinds(sent: list[ServerSentEvent]) -> list[str]:
 
 def seqs(sent: list[ServerSentEvent]) -> list[int]:
     return [int(event.id.split("-")[1]) for event in sent]
+
+
+def places(sent: list[ServerSentEvent]) -> list[tuple[int, int]]:
+    """Of events of a stream with a tree: how far each of both logs was."""
+    pairs = [event.id.split("-")[1].split(".") for event in sent]
+    return [(int(own), int(tree)) for own, tree in pairs]

@@ -41,18 +41,23 @@ async def session_events(
     ws: FromPath[str],
     sid: FromPath[str],
     turn: FromQuery[str] = "",
+    tree: FromQuery[bool] = False,
     after: FromQuery[str] = "",
     last_event_id: LastEventId = None,
 ) -> Response[None]:
     """Events of a session from the start of its log, or from a cursor, until `session.ended`.
 
-    `turn` leaves only those of one turn and ends with its terminal event. Events that the log no
-    longer holds are announced by `gap`, a cursor that cannot be resumed by `reset`.
+    `turn` leaves only those of one turn and ends with its terminal event. With `tree` come those of
+    all sessions below, but for their streamed text; ids are `<generation>-<seq>.<tree_seq>` then.
+    Events that the log no longer holds are announced by `gap`, a cursor that cannot be resumed by
+    `reset`.
     """
     session = locate(gateway.store, ws, sid)
     if turn and (await turns.get(gateway.store, ws, turn)).session != sid:
         raise NotFound("no such turn in this session", code="turn_not_found")
-    watched: Watched = WatchedTurn(session, turn) if turn else WatchedSession(session)
+    watched: Watched = (
+        WatchedTurn(session, turn, tree=tree) if turn else WatchedSession(session, tree=tree)
+    )
     return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 
@@ -67,12 +72,16 @@ async def turn_events(
     gateway: NamedDependency[Gateway],
     ws: FromPath[str],
     tid: FromPath[str],
+    tree: FromQuery[bool] = False,
     after: FromQuery[str] = "",
     last_event_id: LastEventId = None,
 ) -> Response[None]:
-    """Events of one turn, to its terminal event; also long after it has ended."""
+    """Events of one turn, to its terminal event; also long after it has ended.
+
+    With `tree` come those of all sessions that it has spawned and waits for, as for a session.
+    """
     turn = await turns.get(gateway.store, ws, tid)
-    watched = WatchedTurn(locate(gateway.store, ws, turn.session), tid)
+    watched = WatchedTurn(locate(gateway.store, ws, turn.session), tid, tree=tree)
     return StreamResponse(await open_stream(gateway, request, watched, last_event_id or after))
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "GlobalKeys",
     "SessionKeys",
     "ShardKeys",
+    "TreeKeys",
     "WebhookKeys",
     "WorkspaceKeys",
     "barrier_beside",
@@ -120,6 +121,7 @@ class WorkspaceKeys:
     """Keys of one workspace. The channel of its feed has the same name as the stream."""
 
     kind = "workspace"
+    counter = "event_seq"
 
     def __init__(self, workspace: str, shards: int) -> None:
         self.id = workspace
@@ -233,6 +235,7 @@ class SessionKeys:
     """
 
     kind = "session"
+    counter = "event_seq"
 
     def __init__(self, workspace: WorkspaceKeys, sid: str) -> None:
         self.workspace = workspace
@@ -285,3 +288,14 @@ class SessionKeys:
     def timer(self, kind: str, target: str) -> str:
         """Member of the shard's timers: what is due, for whom."""
         return f"{kind} {self.ref} {target}"
+
+
+class TreeKeys:
+    """The log of all sessions below a root, without streamed text; its channel has its name."""
+
+    kind = "session"
+    counter = "tree_seq"
+
+    def __init__(self, session: SessionKeys) -> None:
+        self.hash = session.tree
+        self.events = session.tree_log
