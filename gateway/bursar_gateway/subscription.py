@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from bursar.events import EventLog, LoggedEvent, read_head, read_log
+from bursar.events import CHILD_NEWS, EventLog, LoggedEvent, read_head, read_log
 from bursar.store.store import Store
 
 __all__ = ["Gap", "Heard", "Place", "Subscription"]
 
 _QUEUE_MAX_BYTES = 1024 * 1024
+_NEWS_RANK = 9
 _PAGE = 100  # events a read of the log: with 30 kB tool results that is still some megabytes
 
 
@@ -230,12 +231,18 @@ def _merge(pages: list[list[LoggedEvent | Gap]]) -> Iterator[tuple[int, LoggedEv
         return
     at = [0] * len(pages)
     while heads := [n for n, page in enumerate(pages) if at[n] < len(page)]:
-        # At the same time what is below comes first: above it is told of when it has happened.
-        number = min(heads, key=lambda n: (_time_of(pages[n], at[n]), -n))
+        number = min(heads, key=lambda n: (_time_of(pages[n], at[n]), _rank(n, pages[n][at[n]])))
         yield number, pages[number][at[number]]
         at[number] += 1
         if at[number] == len(pages[number]) >= _PAGE:
             return
+
+
+def _rank(number: int, item: LoggedEvent | Gap) -> int:
+    """What comes first at the same time: a cause above, then what is below, then news of that."""
+    if number:
+        return number
+    return _NEWS_RANK if isinstance(item, LoggedEvent) and item.kind in CHILD_NEWS else 0
 
 
 def _time_of(page: list[LoggedEvent | Gap], at: int) -> int:

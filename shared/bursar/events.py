@@ -16,6 +16,7 @@ from bursar.store.codec import encode_json, text
 from bursar.store.store import Store
 
 __all__ = [
+    "CHILD_NEWS",
     "DELTAS",
     "KINDS",
     "TERMINAL",
@@ -37,9 +38,12 @@ _ABSENT = {"session": "no such session in this workspace", "workspace": "no such
 
 TERMINAL = frozenset({"turn.succeeded", "turn.failed", "turn.cancelled", "turn.quarantined"})
 DELTAS = frozenset({"text.delta", "reasoning.delta"})
+CHILD_NEWS = frozenset({"child.spawned", "child.finished"})
+"""What a session's log says of those below it, behind what it tells of."""
 KINDS = (
     TERMINAL
     | DELTAS
+    | CHILD_NEWS
     | {
         "session.created",
         "session.ended",

@@ -1,14 +1,12 @@
 """Lists of sessions by activity, with filters and a cursor."""
 
-from typing import Any
-
 import msgspec
 
 from bursar.errors import InvalidInput
 from bursar.ids import check_user, check_workspace
 from bursar.registry import redis_ms
 from bursar.sessions import SessionView, view
-from bursar.store.codec import text
+from bursar.store.codec import scored
 from bursar.store.keys import STATES
 from bursar.store.store import Store
 
@@ -96,16 +94,10 @@ async def _members(
         if not batch:
             break
         offset += count
-        for member, score in _scored(batch):
+        for member, score in scored(batch):
             if after is None or (score, member) < after:
                 found.append((member, score))
     return found[:count]
-
-
-def _scored(reply: list[Any]) -> list[tuple[str, int]]:
-    if reply and isinstance(reply[0], tuple):
-        return [(text(member), int(score)) for member, score in reply]
-    return [(text(reply[i]), int(float(text(reply[i + 1])))) for i in range(0, len(reply), 2)]
 
 
 async def _try_get(store: Store, workspace: str, sid: str) -> SessionView | None:

@@ -50,11 +50,20 @@ def problem(status: int, code: str, detail: str = "no", **members: Any) -> Answe
     return Answer(json.dumps(body).encode(), status, "application/problem+json", headers=retry)
 
 
-def event(seq: int, kind: str, *, generation: int = 7, turn: str = "t1", **data: Any) -> bytes:
-    """One frame of an event stream."""
+def event(
+    seq: int,
+    kind: str,
+    *,
+    generation: int = 7,
+    session: str = "s1",
+    turn: str = "t1",
+    place: str = "",
+    **data: Any,
+) -> bytes:
+    """One frame of an event stream; ``place`` is what its id says in the place of ``seq``."""
     step = data.pop("step", 1)
     body = {
-        "session": "s1",
+        "session": session,
         "turn": turn,
         "step": step,
         "attempt": 1,
@@ -62,7 +71,7 @@ def event(seq: int, kind: str, *, generation: int = 7, turn: str = "t1", **data:
         "at_ms": 5,
         **data,
     }
-    return f"id: {generation}-{seq}\nevent: {kind}\ndata: {json.dumps(body)}\n\n".encode()
+    return f"id: {generation}-{place or seq}\nevent: {kind}\ndata: {json.dumps(body)}\n\n".encode()
 
 
 def stream(*frames: bytes, cut: bool = False, hang_s: float = 0) -> Answer:

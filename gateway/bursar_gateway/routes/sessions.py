@@ -12,6 +12,7 @@ from bursar.listing import SessionPage, list_sessions
 from bursar.messages import AssistantMessage, Message, UserMessage
 from bursar.pruning import delete_tree
 from bursar.sessions import SessionView
+from bursar.tree_views import TreeView, read_tree
 from bursar_gateway.bodies import (
     Added,
     NewMessage,
@@ -122,6 +123,23 @@ async def clear_session(
     return await sessions.clear(gateway.store, ws, sid)
 
 
+@get(_ONE + "/tree", tags=["sessions"], responses=problems(404, 422))
+async def get_session_tree(
+    gateway: NamedDependency[Gateway],
+    ws: FromPath[str],
+    sid: FromPath[str],
+    live: FromQuery[bool] = False,
+    cursor: FromQuery[str] = "",
+    limit: FromQuery[int] = 1000,
+) -> TreeView:
+    """A session and all below it as they are now, a page at a time, in the order of their opening.
+
+    `live` leaves out what has ended; `totals` counts it all the same. `purse` is that of the root,
+    from which all spend.
+    """
+    return await read_tree(gateway.store, ws, sid, live=live, cursor=cursor, limit=limit)
+
+
 @get(_ONE + "/messages", tags=["messages"], responses=problems(404, 422))
 async def get_messages(
     gateway: NamedDependency[Gateway],
@@ -156,6 +174,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     delete_session,
     end_session,
     clear_session,
+    get_session_tree,
     get_messages,
     add_message,
 ]

@@ -50,6 +50,7 @@ from bursar.client.job_views import ItemResult, JobInput, JobPage, JobView
 from bursar.client.mcp_views import AcceptedManifest, Look, ManifestView
 from bursar.client.policy_views import MatchingRule, PolicyExplanation, PolicyView
 from bursar.client.sync import Client, EventStream, TurnStream
+from bursar.client.tree_views import Purse, TreeNode, TreeTotals, TreeView
 from bursar.client.views import (
     AcceptedTurn,
     AddedMessage,
@@ -120,6 +121,7 @@ __all__ = [
     "OutsidePlace",
     "PolicyExplanation",
     "PolicyView",
+    "Purse",
     "Readiness",
     "RevokedAllowances",
     "SentTest",
@@ -129,6 +131,9 @@ __all__ = [
     "SigningKeyView",
     "Spender",
     "Spending",
+    "TreeNode",
+    "TreeTotals",
+    "TreeView",
     "TrimmedAudit",
     "TrimmedLedger",
     "TurnResult",

@@ -117,28 +117,53 @@ class AsyncClient:
         *,
         custom: dict[str, Any] | None = None,
         if_busy: str | None = None,
+        tree: bool = False,
     ) -> "AsyncTurnStream":
         """Put an input and iterate over its turn's events, the last one being terminal.
 
         The input is sent when the first event is asked for. ``if_busy`` is as for `start_turn`;
-        with ``inject`` the turn that was under way is followed from there on.
+        with ``inject`` the turn that was under way is followed from there on. With ``tree`` the
+        events of all sessions come that the turn spawns and waits for, but for streamed text.
         """
-        call = self.routes.start_turn(session, text, custom=custom, if_busy=if_busy)
-        follower = TurnFollower(call, self.routes.turn_events, retries=self._options.retries)
+        routes = self.routes
+        call = routes.start_turn(session, text, custom=custom, if_busy=if_busy, tree=tree)
+        follower = TurnFollower(
+            call,
+            lambda turn: routes.turn_events(turn, tree=tree),
+            session=session if isinstance(session, str) else session.id,
+            retries=self._options.retries,
+        )
         return AsyncTurnStream(self, follower)
 
-    def turn_events(self, turn: str, *, after: str = "") -> "AsyncTurnStream":
-        """Iterate over the events of a turn that exists, also after it ended."""
-        routes, retries = self.routes, self._options.retries
-        call = routes.turn_events(turn)
-        follower = TurnFollower(call, routes.turn_events, turn=turn, after=after, retries=retries)
+    def turn_events(self, turn: str, *, after: str = "", tree: bool = False) -> "AsyncTurnStream":
+        """Iterate over the events of a turn that exists, also after it ended.
+
+        ``tree`` is as for `stream`; a cursor is only good for the kind of stream that it is of.
+        """
+        routes = self.routes
+        follower = TurnFollower(
+            routes.turn_events(turn, tree=tree),
+            lambda turn: routes.turn_events(turn, tree=tree),
+            turn=turn,
+            after=after,
+            retries=self._options.retries,
+        )
         return AsyncTurnStream(self, follower)
 
-    def session_events(self, session: str | SessionView, *, after: str = "") -> "AsyncEventStream":
-        """Iterate over a session's events from its log's start, or a cursor, until it ends."""
-        call = self.routes.session_events(session)
-        ends = frozenset({"session.ended"})
-        follower = Follower(call, ends=ends, after=after, retries=self._options.retries)
+    def session_events(
+        self, session: str | SessionView, *, after: str = "", tree: bool = False
+    ) -> "AsyncEventStream":
+        """Iterate over a session's events from its log's start, or a cursor, until it ends.
+
+        With ``tree`` come those of all sessions below it, but for streamed text.
+        """
+        follower = Follower(
+            self.routes.session_events(session, tree=tree),
+            ends=frozenset({"session.ended"}),
+            session=session if isinstance(session, str) else session.id,
+            after=after,
+            retries=self._options.retries,
+        )
         return AsyncEventStream(self, follower)
 
     def watch_approvals(
@@ -254,6 +279,7 @@ class AsyncClient:
     create_session = _sends(Routes.create_session)
     list_sessions = _sends(Routes.list_sessions)
     get_session = _sends(Routes.get_session)
+    session_tree = _sends(Routes.session_tree)
     update_session = _sends(Routes.update_session)
     delete_session = _sends(Routes.delete_session)
     end_session = _sends(Routes.end_session)

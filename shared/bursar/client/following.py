@@ -24,20 +24,31 @@ _NOTICES = frozenset({"gap", "reset"})
 
 
 class Follower:
-    """Follows one event stream to the first event of a kind in ``ends``, over any number of cuts.
+    """Follows one event stream to its end, over any number of cuts.
+
+    It ends with the first event of a kind in ``ends`` that is of what is watched itself; what is
+    below that has ends of its own.
 
     Args:
         ends: empty for a stream that has no end. One may be silent for days; so it counts as
             progress that it was opened.
+        session: the one that is watched; empty if the stream is of no session.
         after: cursor to start behind; empty for the start of the log.
         retries: repeats of the first request before the gateway counts as away.
 
     """
 
     def __init__(
-        self, call: Call[Any], *, ends: frozenset[str], after: str = "", retries: int = 2
+        self,
+        call: Call[Any],
+        *,
+        ends: frozenset[str],
+        session: str = "",
+        after: str = "",
+        retries: int = 2,
     ) -> None:
         self._call = call
+        self.session = session
         self._ends = ends
         self._endless = not ends
         self._attempts = Attempts(retries)
@@ -69,8 +80,15 @@ class Follower:
         self._attempts.succeeded(_RECONNECTS)
         # Empty: up to here there is nothing to resume from, a cut means to begin again.
         self.cursor = event.id
-        self.done = event.kind in self._ends
+        self.done = self._is_end(event)
         return event
+
+    def _is_end(self, event: ClientEvent) -> bool:
+        return event.kind in self._ends and self.is_own(event)
+
+    def is_own(self, event: ClientEvent) -> bool:
+        """Whether an event is of what is watched, and not of a session below it."""
+        return event.session == self.session
 
     def _note(self, sent: ServerSentEvent) -> None:
         """A frame without data: the first one of a connection, or a cursor by itself."""
@@ -80,11 +98,14 @@ class Follower:
 
     def _came_before(self, event: ClientEvent) -> bool:
         # Made from state, these may carry the number of an event that we have seen.
-        if event.kind in self._ends or event.kind in _NOTICES:
+        if self._is_end(event) or event.kind in _NOTICES:
             return False
-        seen_in, _, seen = self.cursor.partition("-")
-        generation, _, seq = event.id.partition("-")
-        return generation == seen_in and seq.isdecimal() and int(seq) <= int(seen or 0)
+        seen_in, seen = _places(self.cursor)
+        generation, places = _places(event.id)
+        if generation != seen_in or not places:
+            return False
+        # A new event is further in one of the logs that the stream is made of.
+        return all(place <= before for place, before in zip(places, seen, strict=False))
 
     def pause_s(self, error: BursarError) -> float:
         """Return how long to wait before the next connection; raise if there is no point."""
@@ -95,11 +116,19 @@ class Follower:
         return GatewayUnreachable("the gateway closed the stream before its end")
 
 
+def _places(cursor: str) -> tuple[str, list[int]]:
+    """Generation of an id and its place in each log of the stream; none if it is no such id."""
+    generation, _, places = cursor.partition("-")
+    parts = places.split(".")
+    return generation, list(map(int, parts)) if all(map(str.isdecimal, parts)) else []
+
+
 class TurnFollower(Follower):
     """Follows one turn. Until its id is known the input is sent again, under the same key.
 
     Args:
         resume: builds the request for the events of a turn that exists.
+        session: whose turn it is; not needed for a ``turn`` that is known.
 
     """
 
@@ -109,26 +138,30 @@ class TurnFollower(Follower):
         resume: Callable[[str], Call[Any]],
         *,
         turn: str = "",
+        session: str = "",
         after: str = "",
         retries: int = 2,
     ) -> None:
-        super().__init__(call, ends=TERMINAL, after=after, retries=retries)
+        super().__init__(call, ends=TERMINAL, session=session, after=after, retries=retries)
         self._resume = resume
         self.turn = turn
         self.transcript = Transcript()
 
     def feed(self, sent: ServerSentEvent) -> ClientEvent | None:
         event = super().feed(sent)
-        if event is not None:
+        if event is not None and self.is_own(event):
             if event.turn and not self.turn:
                 self.turn = event.turn
                 self._call = self._resume(event.turn)
             self.transcript.add(event)
         return event
 
+    def is_own(self, event: ClientEvent) -> bool:
+        return event.turn == self.turn if self.turn else super().is_own(event)
+
 
 class Transcript:
-    """The text of a turn as it stands: of a repeated attempt only the last one counts."""
+    """The text of one turn as it stands: of a repeated attempt only the last one counts."""
 
     def __init__(self) -> None:
         self._parts: dict[int, list[str]] = {}

@@ -19,6 +19,7 @@ from bursar.client.job_routes import JobRoutes
 from bursar.client.mcp_routes import McpRoutes
 from bursar.client.places import given, id_of
 from bursar.client.policy_routes import PolicyRoutes
+from bursar.client.tree_views import TreeView
 from bursar.client.views import (
     AcceptedTurn,
     AddedMessage,
@@ -226,6 +227,19 @@ class Routes(
         """Start a new context; the history stays readable."""
         return Call(method="POST", path=self._of(session, "/clear"), kind=SessionView)
 
+    def session_tree(
+        self,
+        session: str | SessionView,
+        *,
+        live: bool = False,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Call[TreeView]:
+        """A session and all below it, at most 1,000 at a time; ``live``: what has not ended."""
+        params = given(live="true" if live else None, cursor=cursor, limit=limit)
+        path = self._of(session, "/tree")
+        return Call(method="GET", path=path, kind=TreeView, params=params)
+
     def list_messages(self, session: str | SessionView, *, last: int = 50) -> Call[list[Message]]:
         """The newest messages, oldest of them first."""
         path, params = self._of(session, "/messages"), {"last": last}
@@ -247,17 +261,25 @@ class Routes(
         *,
         custom: dict[str, Any] | None = None,
         if_busy: str | None = None,
+        tree: bool = False,
     ) -> Call[AcceptedTurn]:
         """Put an input and do not wait for it. Safe to repeat: never two turns.
 
         Args:
             if_busy: ``enqueue`` (default), ``reject``, ``interrupt`` or ``inject``: what to do
                 beside a turn that is under way.
+            tree: whether a stream of the answer has what the turn spawns.
 
         """
         body = {"input": text} | given(custom=custom, if_busy=if_busy)
-        path = self._of(session, "/turns")
-        return Call(method="POST", path=path, kind=AcceptedTurn, body=body, key=new_id("idm"))
+        return Call(
+            method="POST",
+            path=self._of(session, "/turns"),
+            kind=AcceptedTurn,
+            params=_with(tree),
+            body=body,
+            key=new_id("idm"),
+        )
 
     def get_turn(self, turn: str | TurnView) -> Call[TurnView]:
         return Call(method="GET", path=self._in_workspace(f"/turns/{id_of(turn)}"), kind=TurnView)
@@ -271,9 +293,14 @@ class Routes(
         path = self._in_workspace(f"/turns/{id_of(turn)}/cancel")
         return Call(method="POST", path=path, kind=TurnView, body=given(reason=reason))
 
-    def turn_events(self, turn: str) -> Call[None]:
+    def turn_events(self, turn: str, *, tree: bool = False) -> Call[None]:
         path = self._in_workspace(f"/turns/{id_of(turn)}/events")
-        return Call(method="GET", path=path, kind=NoneType)
+        return Call(method="GET", path=path, kind=NoneType, params=_with(tree))
 
-    def session_events(self, session: str | SessionView) -> Call[None]:
-        return Call(method="GET", path=self._of(session, "/events"), kind=NoneType)
+    def session_events(self, session: str | SessionView, *, tree: bool = False) -> Call[None]:
+        path = self._of(session, "/events")
+        return Call(method="GET", path=path, kind=NoneType, params=_with(tree))
+
+
+def _with(tree: bool) -> dict[str, str]:
+    return {"tree": "true"} if tree else {}

@@ -4,7 +4,7 @@ Messages are MessagePack (compact, typed); events are JSON, because the gateway 
 to clients untouched. Nothing here can name a class, so data from Redis never runs code.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,6 +55,13 @@ def text(value: Any) -> str:
 
 def text_list(values: Iterable[Any]) -> list[str]:
     return [text(value) for value in values]
+
+
+def scored(reply: Sequence[Any]) -> list[tuple[str, int]]:
+    """Members with whole scores, of a reply that has them in pairs or one after the other."""
+    if reply and isinstance(reply[0], tuple):
+        return [(text(member), int(score)) for member, score in reply]
+    return [(text(reply[i]), int(float(text(reply[i + 1])))) for i in range(0, len(reply), 2)]
 
 
 def unlimited_or(limit: int | None) -> str:

@@ -15,6 +15,7 @@ from bursar import (
     registry,
     sessions,
     signing,
+    tree_views,
     turns,
     workspaces,
 )
@@ -32,6 +33,7 @@ from bursar.client import (
     views,
     webhook_views,
 )
+from bursar.client import tree_views as client_trees
 from bursar.client.calls import Call
 from bursar.client.routes import Routes
 from bursar.gate import (
@@ -56,6 +58,10 @@ SAME: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (views.SessionView, sessions.SessionView),
     (views.SessionPage, listing.SessionPage),
     (views.TurnView, turns.TurnView),
+    (client_trees.TreeView, tree_views.TreeView),
+    (client_trees.TreeNode, tree_views.TreeNode),
+    (client_trees.TreeTotals, tree_views.TreeTotals),
+    (client_trees.Purse, tree_views.Purse),
     (views.AgentView, registry.AgentEntry),
     (views.WorkerView, registry.WorkerView),
     (approval_views.ApprovalView, approvals.ApprovalView),
@@ -160,6 +166,7 @@ def _all_calls() -> list[Call[Any]]:
         "create_workspace": ("x",),
         "update_workspace": ({},),
         "create_session": ("echo",),
+        "session_tree": ("S",),
         "add_message": ("S", "x"),
         "import_session": ({},),
         "start_turn": ("S", "x"),

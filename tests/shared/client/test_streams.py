@@ -102,10 +102,10 @@ async def test_a_refusal_ends_the_stream_at_once(stub: StubGateway, make: Make) 
     stub.on(f"POST {TURNS}", problem(409, "session_ended"))
     with pytest.raises(Conflict):
         await read(make(stub.url).stream("s1", "hi"))
-    stub.on("POST /v1/workspaces/acme/sessions/s2/turns", stream(QUEUED, cut=True))
+    stub.replace(f"POST {TURNS}", stream(QUEUED, cut=True))
     stub.on(EVENTS, problem(401, "unauthenticated"))
     with pytest.raises(Denied):
-        await read(make(stub.url).stream("s2", "hi"))
+        await read(make(stub.url).stream("s1", "hi"))
 
 
 async def test_text_of_an_abandoned_attempt_does_not_count(stub: StubGateway, make: Make) -> None:
