@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from bursar import kill_switch, workspaces
+from bursar.installation import InstallationView, read_installation
 from bursar.registry import AgentEntry, WorkerView, list_workers
 from bursar.workspaces import WorkspaceView
 from bursar_gateway.auth import require_admin
@@ -136,6 +137,12 @@ async def get_workers(gateway: NamedDependency[Gateway]) -> list[WorkerView]:
     return await list_workers(gateway.store)
 
 
+@get("/top", guards=[require_admin], tags=["agents"], responses=problems(403))
+async def get_installation(gateway: NamedDependency[Gateway]) -> InstallationView:
+    """Workers, workspaces, queues and what is blocked. Needs an administrator's key."""
+    return await read_installation(gateway.store, gateway.queue, gateway.registry)
+
+
 HANDLERS: list[ControllerRouterHandler] = [
     create_workspace,
     list_workspaces,
@@ -146,4 +153,5 @@ HANDLERS: list[ControllerRouterHandler] = [
     read_stats,
     list_agents,
     get_workers,
+    get_installation,
 ]

@@ -22,6 +22,8 @@ from bursar.cli import (
     processes,
     sessions,
     talk,
+    top,
+    tree,
     webhooks,
     workspaces,
 )
@@ -74,6 +76,8 @@ for command in (
     processes.worker,
     talk.run,
     talk.chat,
+    tree.tree,
+    top.top,
 ):
     app.command()(command)
 app.command("map")(mapping.map_inputs)

@@ -75,8 +75,8 @@ class Conversation:
                     self._cancel(stream.turn)
         finally:
             self._desk.close()
+            self._end_line()
         self._desk.drop(stream.turn)
-        self._end_line()
         return stream.result()
 
     def _next(self) -> Any:

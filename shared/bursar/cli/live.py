@@ -4,8 +4,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.control import Control
+from rich.segment import ControlType
+from rich.text import Text
 
 from bursar.cli.output import bar, clean, console, print_json, tokens
+from bursar.cli.tree_view import TreeProgress
 from bursar.money import usd
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveView", "costs_line", "follow", "print_event", "report_failure"]
 
+_ERASE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 _SIGNS = {
     "turn.waiting": "…",
     "step.abandoned": "↻",
@@ -31,15 +36,37 @@ _SIGNS = {
 
 
 class LiveView:
-    """Prints events for a person and counts what they say; one view may see several turns."""
+    """Prints events for a person and counts what they say; one view may see several turns.
 
-    def __init__(self) -> None:
+    Args:
+        session: whose turns they are. What a stream with ``tree`` has of others is shown as one
+            line about all sub-agents, where lines can be replaced, and one for each end.
+
+    """
+
+    def __init__(self, session: str = "") -> None:
         self.workers: list[str] = []
         """Workers that ran the turns, in the order in which they came."""
         self._out = console()
         self._mid_line = False
+        self._below = TreeProgress(session) if session else None
+        self._sticks = False
 
     def show(self, event: "ClientEvent") -> None:
+        self._unstick()
+        below = self._below
+        if below is None:
+            self._show_own(event)
+            return
+        ended = below.take(event)
+        if ended is not None:
+            self._line(ended)
+        if not below.is_below(event):
+            self._show_own(event)
+        if below.is_open and not self._mid_line and self._out.is_terminal:
+            self._stick(below.line())
+
+    def _show_own(self, event: "ClientEvent") -> None:
         data = event.data
         match event.kind:
             case "text.delta":
@@ -60,13 +87,26 @@ class LiveView:
                 self._line("! some of what happened is not shown here", style="yellow")
 
     def end(self) -> None:
-        """Finish the line that the text is in."""
+        """Finish the line that the text is in, and take the one about sub-agents away."""
+        self._unstick()
         if self._mid_line:
             self._out.print()
         self._mid_line = False
 
     def note(self, text: str) -> None:
         self._line(text)
+
+    def _stick(self, text: str) -> None:
+        """Show a line that the next one takes the place of."""
+        line = Text(text, style="dim cyan")
+        line.truncate(max(1, self._out.width - 1), overflow="ellipsis")
+        self._out.print(line, end="")
+        self._sticks = True
+
+    def _unstick(self) -> None:
+        if self._sticks:
+            self._out.control(_ERASE)
+        self._sticks = False
 
     def _text(self, text: str) -> None:
         self._out.print(clean(text), end="", markup=False, soft_wrap=True)
@@ -92,6 +132,8 @@ def _notice(event: "ClientEvent") -> str:
     data = event.data
     if event.kind == "turn.waiting" and data.get("reason") == "budget":
         return f"waiting for money: {_shortage(data)}"
+    if event.kind == "turn.waiting" and data.get("reason") == "children":
+        return "waiting for sub-agents; no worker is held meanwhile"
     if event.kind == "turn.waiting" and data.get("reason") == "approval":
         return "waiting for an answer; no worker is held meanwhile"
     reason = data.get("detail") or data.get("reason") or data.get("account") or ""

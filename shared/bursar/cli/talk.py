@@ -68,9 +68,9 @@ def run(
         text = sys.stdin.read()
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
-        stream = client.stream(opened, text, if_busy=if_busy)
+        stream = client.stream(opened, text, if_busy=if_busy, tree=not as_json)
         desk = conversation.desk_here(client, quiet=as_json)
-        view = None if as_json else live.LiveView()
+        view = None if as_json else live.LiveView(opened.id)
         show = live.print_event if view is None else view.show
         talk = conversation.Conversation(client, opened, desk, show, view)
         result = talk.follow(stream)
@@ -103,12 +103,12 @@ def chat(
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
         console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
-        view = live.LiveView()
+        view = live.LiveView(opened.id)
         desk = conversation.desk_here(client)
         talk = conversation.Conversation(client, opened, desk, view.show, view)
         while (text := _ask()) is not None:
             if text.strip():
-                result = talk.follow(client.stream(opened, text))
+                result = talk.follow(client.stream(opened, text, tree=True))
                 if not result.ok:
                     live.report_failure(result)
         again = f"bursar chat {opened.agent} --session {opened.id}"

@@ -46,6 +46,7 @@ from bursar.client.capability_views import (
     OutsidePath,
     SigningKeyView,
 )
+from bursar.client.installation_views import InstallationView, WorkspaceLoad
 from bursar.client.job_views import ItemResult, JobInput, JobPage, JobView
 from bursar.client.mcp_views import AcceptedManifest, Look, ManifestView
 from bursar.client.policy_views import MatchingRule, PolicyExplanation, PolicyView
@@ -106,6 +107,7 @@ __all__ = [
     "Difference",
     "EventStream",
     "ImportedAllowances",
+    "InstallationView",
     "ItemResult",
     "JobInput",
     "JobPage",
@@ -143,5 +145,6 @@ __all__ = [
     "WebhookSecret",
     "WebhookView",
     "WorkerView",
+    "WorkspaceLoad",
     "WorkspaceView",
 ]

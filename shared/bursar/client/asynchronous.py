@@ -266,6 +266,7 @@ class AsyncClient:
     get_readiness = _sends(Routes.get_readiness)
     list_agents = _sends(Routes.list_agents)
     list_workers = _sends(Routes.list_workers)
+    get_installation = _sends(Routes.get_installation)
     create_key = _sends(Routes.create_key)
     list_keys = _sends(Routes.list_keys)
     revoke_key = _sends(Routes.revoke_key)

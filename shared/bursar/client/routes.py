@@ -15,6 +15,7 @@ from bursar.client.budget_routes import BudgetRoutes
 from bursar.client.calls import Call
 from bursar.client.capability_routes import CapabilityRoutes
 from bursar.client.copy_routes import CopyRoutes
+from bursar.client.installation_views import InstallationView
 from bursar.client.job_routes import JobRoutes
 from bursar.client.mcp_routes import McpRoutes
 from bursar.client.places import given, id_of
@@ -65,6 +66,10 @@ class Routes(
 
     def list_workers(self) -> Call[list[WorkerView]]:
         return Call(method="GET", path="/v1/workers", kind=list[WorkerView])
+
+    def get_installation(self) -> Call[InstallationView]:
+        """Workers, workspaces, queues and what is blocked; needs an administrator's key."""
+        return Call(method="GET", path="/v1/top", kind=InstallationView)
 
     def create_key(
         self,

@@ -20,6 +20,7 @@ __all__ = [
     "parse_ref",
     "root_of",
     "shard_of",
+    "why_blocked",
 ]
 
 STATES = ("idle", "queued", "running", "waiting", "ended")
@@ -41,6 +42,11 @@ def parse_ref(ref: str) -> tuple[str, str]:
 def root_of(sid: str) -> str:
     """The root of a session's tree, by its id: ``<root>~<name>`` below it, the id itself else."""
     return sid.partition("~")[0]
+
+
+def why_blocked(name: str) -> str:
+    """What stands against the sessions of a list of blocked ones: agent, paused, cap or tree."""
+    return name.partition(":blocked:")[2].partition(":")[0]
 
 
 def barrier_beside(key: bytes) -> bytes:
