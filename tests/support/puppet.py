@@ -12,7 +12,7 @@ from bursar.messages import AssistantMessage, UserMessage
 from bursar.models import ModelEvent, ModelRequest, TextDelta, ToolCall, Usage
 from bursar_worker.builtin.workspace import READING, delete_file, edit_file, write_file
 
-__all__ = ["puppet"]
+__all__ = ["boss", "puppet"]
 
 
 class Strings:
@@ -60,3 +60,6 @@ puppet = Agent(
     model=Strings(),
     tools=[*READING, write_file, edit_file, delete_file, send, pay, order],
 )
+
+boss = Agent(name="boss", model=Strings(), subagents=["puppet"])
+"""A puppet that may give tasks, whose prompts are such inputs: ``["task", {"prompt": "[]"}]``."""
