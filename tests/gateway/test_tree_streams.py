@@ -223,6 +223,7 @@ async def test_a_turn_shows_what_it_spawned_and_nothing_of_another_turn(
         await spawn(store, played, [f"{name}detached"], detached=True)
         below = await begin_turn(store, "acme", child.sid)
         (last,) = await spawn(store, below, [f"{name}x"])
+        await spawn(store, below, [f"{name}left"], detached=True)
         await finish_child(store, last)
         await below.finish()
         await played.finish()
