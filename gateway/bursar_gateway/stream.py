@@ -203,20 +203,22 @@ class EventStream:
                     parts.append(self._render_gap(log, item))
                 else:
                     self._undecided = self._merged(item)
-            elif not self._shows(log, item):
+                continue
+            if not self._shows(log, item):
                 self._at[log] = item.seq
-            else:
-                if log == 0 and not self._seen_turn:
+                continue
+            if log == 0:
+                if not self._seen_turn:
                     self._seen_turn = True
                     if self._undecided and item.kind != "turn.queued":
                         parts.append(self._render_gap(0, self._undecided))
-                if log == 0 and item.kind in self._last_kinds:
+                if item.kind in self._last_kinds:
                     self._last = item
                     # Also what they say last may be a message that was lost.
                     self._subscription.miss_beside(0)
                     continue
-                self._at[log] = item.seq
-                parts.append(self._frame(item.kind, item.data))
+            self._at[log] = item.seq
+            parts.append(self._frame(item.kind, item.data))
         return b"".join(parts)
 
     def _merged(self, gap: Gap) -> Gap:

@@ -72,7 +72,7 @@ class Subscription:
         self.closed = False
         self._limit = limit
         self._queue: list[Heard] = []
-        self._queued_bytes = 0
+        self._bytes = 0
         self._aside: list[tuple[Place, LoggedEvent]] | None = None
         """What is published while logs are read: it comes after what they hold."""
         self._waiter: asyncio.Future[None] | None = None
@@ -104,7 +104,7 @@ class Subscription:
                 place.fall_behind()
         if heard:
             self._queue = list(kept)
-            self._queued_bytes = sum(len(event.data) for _, event in kept)
+            self._bytes = sum(len(event.data) for _, event in kept)
 
     def offer(self, place: Place, event: LoggedEvent) -> None:
         if self._aside is not None:
@@ -113,21 +113,23 @@ class Subscription:
             else:
                 place.fall_behind()
             return
-        if place.known and event.seq <= place.seq:
-            return
-        in_order = not place.known or event.seq == place.seq + 1
-        full = len(self._queue) >= self._limit or self._queued_bytes > _QUEUE_MAX_BYTES
-        # What one log still has to be read for may be older than this.
-        if in_order and not full and not self.behind:
-            self._append(place, event)
-        else:
+        seq = event.seq
+        if place.known and seq != place.seq + 1:
+            if seq > place.seq:
+                place.fall_behind()
+        # What one log still has to be read for may be older than what another one brings.
+        elif self.behind or len(self._queue) >= self._limit or self._bytes > _QUEUE_MAX_BYTES:
             place.fall_behind()
+        else:
+            self._queue.append((place.index, event))
+            self._bytes += len(event.data)
+            place.seq, place.known = seq, True
         self.wake()
 
     def take(self) -> list[Heard]:
         """All that waits."""
         taken, self._queue = self._queue, []
-        self._queued_bytes = 0
+        self._bytes = 0
         return taken
 
     def miss_beside(self, index: int) -> None:
@@ -200,7 +202,7 @@ class Subscription:
         if isinstance(item, Gap):
             place.seq = item.last
         else:
-            self._queued_bytes += len(item.data)
+            self._bytes += len(item.data)
             place.seq = item.seq
         place.known = True
 

@@ -124,12 +124,7 @@ class _WatchedBelow(Watched):
         await self._below.learn(store, sids)
 
     def shows(self, log: int, event: LoggedEvent) -> bool:
-        return self._below.has(event) if log else self.is_own(event)
-
-    def is_own(self, event: LoggedEvent) -> bool:
-        """Whether an event of the session's own log is shown."""
-        del event
-        return True
+        return not log or self._below.has(event)
 
 
 class WatchedSession(_WatchedBelow):
@@ -160,8 +155,8 @@ class WatchedTurn(_WatchedBelow):
         self._workspace = session.workspace.id
         self._head = turn_head(session.id, turn)
 
-    def is_own(self, event: LoggedEvent) -> bool:
-        return event.data.startswith(self._head)
+    def shows(self, log: int, event: LoggedEvent) -> bool:
+        return self._below.has(event) if log else event.data.startswith(self._head)
 
     async def newest(self, store: Store) -> tuple[int, ...]:
         try:

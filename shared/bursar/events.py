@@ -161,9 +161,10 @@ def turn_head(session: str, turn: str) -> bytes:
     return encode_json({"session": session, "turn": turn})[:-1] + b","
 
 
-def event_id(generation: int, *seqs: int) -> str:
-    """An id on the wire; ``seqs`` are the places in each of the logs that a stream is made of."""
-    return f"{generation}-{'.'.join(map(str, seqs))}"
+def event_id(generation: int, seq: int, *more: int) -> str:
+    """An id on the wire: the places in each of the logs that a stream is made of."""
+    first = f"{generation}-{seq}"
+    return ".".join([first, *map(str, more)]) if more else first
 
 
 def parse_cursor(cursor: str, *, logs: int = 1) -> tuple[int, tuple[int, ...]]:

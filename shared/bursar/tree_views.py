@@ -179,7 +179,7 @@ async def _nodes(
     ws = session.workspace
     now = await redis_ms(store)
     rows = await _gather(store, [ws.session(each.sid).hash for each in page], _SESSION)
-    read = [dict(zip(_SESSION, map(text, row), strict=True)) for row in rows]
+    read: list[dict[str, str]] = [dict(zip(_SESSION, map(text, row), strict=True)) for row in rows]
     facts = [each for each in read if each["id"]]
     turns = await _gather(store, [ws.turn(_turn_of(each) or "-") for each in facts], _TURN)
     return [

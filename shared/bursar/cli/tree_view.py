@@ -48,6 +48,7 @@ class TreeProgress:
     children: dict[str, _Child] = field(default_factory=dict)
     _names: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Agent and task of each, which the session above tells."""
+    _open: int = 0
 
     def take(self, event: "ClientEvent") -> str | None:
         """Take an event in; returns a line about a sub-agent that has ended now."""
@@ -58,7 +59,10 @@ class TreeProgress:
         if not self.is_below(event):
             return None
         # Only who is heard of counts: what a turn does not wait for is not in its stream.
-        child = self.children.setdefault(event.session, _Child())
+        if event.session not in self.children:
+            self.children[event.session] = _Child()
+            self._open += 1
+        child = self.children[event.session]
         if event.kind == "usage":
             child.cost_microusd += int(data.get("cost_microusd", 0))
         state = event.kind.removeprefix("turn.")
@@ -66,7 +70,10 @@ class TreeProgress:
             return None
         child.state = {"started": "running", "resumed": "running"}.get(state, state)
         child.why = str(data.get("reason", "")) if state == "waiting" else ""
-        return self._end_line(event, child) if child.state in _ENDED else None
+        if child.state not in _ENDED:
+            return None
+        self._open -= 1
+        return self._end_line(event, child)
 
     def is_below(self, event: "ClientEvent") -> bool:
         """Whether an event is of a sub-agent."""
@@ -75,7 +82,7 @@ class TreeProgress:
     @property
     def is_open(self) -> bool:
         """Whether a sub-agent has not ended."""
-        return any(child.state not in _ENDED for child in self.children.values())
+        return self._open > 0
 
     @property
     def cost_microusd(self) -> int:

@@ -18,6 +18,7 @@ __all__ = [
     "encode_message",
     "hash_fields",
     "pairs",
+    "scored",
     "text",
     "text_list",
     "unlimited_or",
