@@ -9,8 +9,8 @@ from bursar.queue import queue_name
 from bursar.registry import announce
 from bursar.store.keys import why_blocked
 from bursar.store.store import Store
-from support.family import spawn
 from support.gateway import Running, begin_turn
+from support.offspring import spawn
 
 
 async def _look(admin: httpx.AsyncClient) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from bursar.settings import GatewaySettings
 from bursar.store.store import Store
 from bursar_gateway.below import Below
 from bursar_gateway.hub import EventHub, _Topic
-from support.offspring import Child, finish_child, spawn, tree_log
 from support.gateway import (
     PlayedTurn,
     Running,
@@ -28,6 +27,7 @@ from support.gateway import (
     running,
     take,
 )
+from support.offspring import Child, finish_child, spawn, tree_log
 
 _SSE = {"Accept": "text/event-stream"}
 

@@ -8,8 +8,8 @@ import pytest
 
 from bursar.sessions import locate
 from bursar.store.store import Store
-from support.family import finish_child, spawn
 from support.gateway import begin_turn
+from support.offspring import finish_child, spawn
 
 
 async def _tree(client: httpx.AsyncClient, base: str, **params: Any) -> dict[str, Any]:

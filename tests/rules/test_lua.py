@@ -18,7 +18,13 @@ _HEADER_WORD = re.compile(r"\{'(\w+)'")
 _CALL = re.compile(r"redis\.call\(\s*'[A-Z]+'\s*,\s*([^,)]+)")
 _KEY_INDEX = re.compile(r"KEYS\[(\d+)\]")
 BINDS_STATE = {
-    "self": 4, "log": 0, "events": 4, "stats": 6, "state": 13, "open": 13, "approvals": 26,
+    "self": 4,
+    "log": 0,
+    "events": 4,
+    "stats": 6,
+    "state": 13,
+    "open": 13,
+    "approvals": 26,
 }
 """Keys that these includes bind by number."""
 BOUND_BY_CALLER = {"keys", "session", "events", "leases", "ready"}

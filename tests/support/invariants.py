@@ -103,7 +103,9 @@ async def check_trees(store: Store) -> None:
         alive, driven = set(), 0
         for sid in sids:
             key = f"{prefix}:s:{sid}"
-            state, lease = map(text, await store.redis.call("HMGET", key, "state", "lease_until_ms"))
+            state, lease = map(
+                text, await store.redis.call("HMGET", key, "state", "lease_until_ms")
+            )
             alive |= {sid} if state != "ended" else set()
             driven += lease != "0"
         live = {text(sid) for sid in await store.redis.call("SMEMBERS", f"{root}:live")}
