@@ -1,4 +1,4 @@
-"""What ``bursar demo`` does: a whole installation, one agent, one report, and what it cost."""
+"""What ``bursar demo`` does: a whole installation, agents that read, one report, what it cost."""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ from bursar.cli.live import LiveView, follow, report_failure
 from bursar.cli.output import bar, console, print_fields, tokens
 from bursar.cli.purse import SMALL_MICROUSD, follow_until_paid
 from bursar.cli.supervisor import Installation
+from bursar.cli.tree_view import tree_picture
 from bursar.client import Client, SessionView, TurnResult, TurnStream
 from bursar.errors import BursarError, InvalidInput
 from bursar.money import usd
@@ -37,6 +38,7 @@ _REPORT = Path("bursar-report", "report.md")
 _REQUEST = "Read all files and report what matters most in them, with references."
 _MAX_FILES, _MAX_FILE_BYTES, _PROBE_BYTES = 500, 2 * 1024 * 1024, 4096
 _MAX_PATH_BYTES = 64
+_TREE_LINES = 24
 
 
 @dataclass
@@ -79,9 +81,8 @@ def run_demo(folder: Path | None, *, keep: bool, scene: Scene = "report") -> int
         with Installation(workers=2, data=data, workspace="", env=env) as installation:
             names = dict(_worker_names(installation))
             with installation.client(_WORKSPACE) as client:
-                view = LiveView()
                 client.create_workspace(_WORKSPACE, limit_microusd=_LIMITS_MICROUSD[scene])
-                session, result = _play(scene, installation, client, view, place)
+                session, result, view = _play(scene, installation, client, place)
                 session = client.get_session(session.id)
                 names |= _worker_names(installation)
                 out.print()
@@ -98,26 +99,38 @@ def run_demo(folder: Path | None, *, keep: bool, scene: Scene = "report") -> int
 
 
 def _play(
-    scene: Scene, installation: Installation, client: Client, view: LiveView, place: _Place
-) -> tuple[SessionView, TurnResult]:
+    scene: Scene, installation: Installation, client: Client, place: _Place
+) -> tuple[SessionView, TurnResult, LiveView]:
+    view = LiveView()
     if scene == "approval":
         played = ApprovalScene(installation, client, view, lambda: _start(client, place))
         session, result = played.play()
         if not played.verify():
             raise BursarError("the audit log is not whole", code="audit_broken")
-        return session, result
-    session, stream = _start(client, place)
+        return session, result, view
     if scene == "purse":
+        session, stream = _start(client, place)
         key = installation.key
-        return session, follow_until_paid(client, stream, view, workspace=_WORKSPACE, key=key)
-    return session, follow(client, stream, view)
+        result = follow_until_paid(client, stream, view, workspace=_WORKSPACE, key=key)
+        return session, result, view
+    session = _open(client, "editor", place)
+    view = LiveView(session.id)
+    result = follow(client, client.stream(session, _REQUEST, tree=True), view)
+    console().print()
+    tree = client.session_tree(session)
+    console().print(tree_picture(tree, height=_TREE_LINES))
+    return session, result, view
 
 
 def _start(client: Client, place: _Place) -> tuple[SessionView, TurnStream]:
-    session = client.create_session(
-        "reader", user="demo", workspace_path=place.folder.name, limit_microusd=_LIMIT_MICROUSD
-    )
+    session = _open(client, "reader", place)
     return session, client.stream(session, _REQUEST)
+
+
+def _open(client: Client, agent: str, place: _Place) -> SessionView:
+    return client.create_session(
+        agent, user="demo", workspace_path=place.folder.name, limit_microusd=_LIMIT_MICROUSD
+    )
 
 
 def _print_summary(
@@ -129,11 +142,14 @@ def _print_summary(
     workers: list[str],
     place: _Place,
 ) -> None:
+    totals = client.session_tree(session).totals
+    below = totals.sessions - 1 if totals else 0
     account = client.get_budget()
     spent, limit = account.posted_microusd, account.limit_microusd or 0
     used = f"{usd(spent)} of {usd(limit)}  {bar(spent, limit, account.warn_percent)}"
     print_fields(
         {
+            **({"sub-agents": str(below)} if below else {}),
             "turns": str(session.turn_count),
             "steps": str(session.step_count),
             "tool calls": str(session.tool_call_count),

@@ -73,6 +73,8 @@ class LiveView:
                 self._text(str(data.get("text", "")))
             case "turn.started":
                 self._note_worker(str(data.get("worker", "")))
+            case "tool.started" | "tool.finished" if self._is_told_below(data):
+                pass
             case "tool.started":
                 self._line(f"→ {data.get('name')} {_short(data.get('arguments'))}")
             case "tool.progress":
@@ -85,6 +87,10 @@ class LiveView:
                 self._line(f"{_SIGNS[event.kind]} {_notice(event)}", style="yellow")
             case "gap" | "reset":
                 self._line("! some of what happened is not shown here", style="yellow")
+
+    def _is_told_below(self, data: dict[str, Any]) -> bool:
+        """Whether a line about the sub-agent says it already."""
+        return self._below is not None and data.get("name") == "task" and not data.get("is_error")
 
     def end(self) -> None:
         """Finish the line that the text is in, and take the one about sub-agents away."""

@@ -162,7 +162,6 @@ def _heading(view: "TreeView") -> list[str]:
         below = totals.sessions - 1
         ended = min(below, totals.states.get("ended", 0))
         states = " · ".join(f"{count} {state}" for state, count in totals.states.items())
-        states += f" · {totals.steps} steps"
         done = bar(ended, below, 101, colour="green" if ended < below else "blue")
         lines.append(
             f"{ended} of {below} sub-agents ended {done} · {states} · {totals.steps} steps"
@@ -174,8 +173,12 @@ def _chosen(view: "TreeView", room: int) -> tuple[list[tuple[int, "TreeNode"]], 
     """Nodes below their parents, with how deep they stand; and how many find no place."""
     ordered = _in_order(view)
     if len(ordered) > room:
-        alive = [pair for pair in ordered if pair[1].state != "ended"]
-        ordered = (alive or ordered)[:room]
+        # Those that are alive first; sorting keeps the order among them.
+        kept = {
+            id(node)
+            for _, node in sorted(ordered, key=lambda pair: pair[1].state == "ended")[:room]
+        }
+        ordered = [pair for pair in ordered if id(pair[1]) in kept]
     total = view.totals.sessions if view.totals is not None else len(view.nodes)
     return ordered, max(total, len(view.nodes)) - len(ordered)
 
