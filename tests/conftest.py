@@ -13,7 +13,12 @@ from bursar.store.opening import open_store
 from bursar.store.redis import RedisClient
 from bursar.store.store import Store
 from support.invariants import check_accounts, check_audit_logs, check_lifetimes, check_trees
+from support.seeds import SEED
 from support.topologies import ClusterServers
+
+
+def pytest_report_header() -> str:
+    return f"seed: BURSAR_TEST_SEED={SEED}"
 
 
 @pytest.fixture(scope="session")

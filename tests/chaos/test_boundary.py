@@ -8,7 +8,7 @@ from bench.boundary.run import ask_gate, attack, race
 from bench.boundary.subjects import Checked, TextOnly, Tools
 from bench.boundary.world import World
 
-SEED = random.SystemRandom().randrange(10**6)
+from support.seeds import SEED
 
 
 @pytest.fixture(params=[pytest.param(SEED, id=f"seed-{SEED}")])

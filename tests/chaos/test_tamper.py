@@ -1,15 +1,13 @@
 """Every planted change of a real audit log is found where it is. See `bench.tamper`."""
 
-import random
-
 import pytest
 from bench.tamper.run import plant
 from bench.tamper.site import opened
 
 from bursar.settings import GatewaySettings, Settings
 from bursar.store.store import Store
+from support.seeds import SEED
 
-SEED = random.SystemRandom().randrange(10**6)
 COUNT = 700
 
 

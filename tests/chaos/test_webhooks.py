@@ -1,12 +1,11 @@
 """A thousand events, bad endpoints, gateways killed: all arrive. See `bench.webhooks`."""
 
-import random
 from pathlib import Path
 
 import pytest
 from bench.webhooks.run import deliver
 
-SEED = random.SystemRandom().randrange(10**6)
+from support.seeds import SEED
 
 
 @pytest.mark.parametrize("seed", [pytest.param(SEED, id=f"seed-{SEED}")])

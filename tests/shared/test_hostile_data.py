@@ -22,8 +22,8 @@ from bursar.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
 from bursar.queue import Bell, decode_job, encode_job
 from bursar.store.codec import decode_json, decode_message, encode_json, encode_message
 from support.capabilities import Ring
+from support.seeds import SEED
 
-SEED = random.SystemRandom().randrange(10**6)
 ROUNDS = 20_000
 
 RING = Ring()
