@@ -253,9 +253,14 @@ class TurnRun:
 
     async def go_on(self) -> bool:
         """Take the answer as that of a step, because the turn is not over. False: it was none."""
-        if self._answer is None:
+        if self._verdict is None or self._verdict.outcome != "succeeded":
             return False
         answer, self._answer, self._verdict = self._answer, None, None
+        if answer is None:
+            # It was committed before, when the turn still had to wait for its sub-agents to stop.
+            self.parking = None
+            await self._commit_step(Commit(turn_done=["verdict"]), [])
+            return True
         await self._commit(answer, self._span)
         self._steps += 1
         return True
@@ -358,6 +363,8 @@ class TurnRun:
         if self._open is not None:
             commit = msgspec.structs.replace(commit, effects_done=self._open.fields())
         await self._commit_step(commit, events)
+        self._transcript.add(commit.messages)
+        self._steps += commit.steps
         self._answer = self._unbooked = self._step = self._open = self._deferred = None
         self._records = []
         self._verdict = verdict
