@@ -9,12 +9,16 @@ import pytest
 from bursar.agents import Agent
 from bursar.children import Join
 from bursar.context import ToolContext
+from bursar.failpoints import FailpointError
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage, UserMessage
 from bursar.models import ModelRequest
+from bursar.store.scripts.parking import Parking
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
+from bursar_worker.parking import Stopping
+from bursar_worker.turn import TurnRun
 from support.workers import Site, site, working
 
 
@@ -95,3 +99,22 @@ async def test_an_input_that_joins_while_sub_agents_stop_is_taken_in(place: Site
         ended = await place.ended(turn, timeout_s=8)
     assert ended.state == "succeeded"
     assert ended.output == "heard ['go', 'and this']"
+
+
+async def test_an_answer_stands_though_its_worker_dies_while_sub_agents_stop(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park, died = TurnRun.park, asyncio.Event()
+
+    async def dies(run: TurnRun, seen_seq: int) -> Parking:
+        if isinstance(run.parking, Stopping) and not died.is_set():
+            died.set()
+            raise FailpointError("its worker dies")
+        return await park(run, seen_seq)
+
+    monkeypatch.setattr(TurnRun, "park", dies)
+    async with working(place.store, lead, leaf, lease_ms=1000):
+        _, turn = await place.run("lead")
+    assert died.is_set()
+    assert turn.output == "heard ['go']"
+    assert turn.steps == 2

@@ -12,7 +12,7 @@ from bursar.failpoints import failpoint
 from bursar.leases import InboxItem
 from bursar.messages import Message
 from bursar.registry import redis_ms
-from bursar.store.codec import decode_json, text
+from bursar.store.codec import decode_json, encode_json, text
 from bursar.store.scripts import turns as scripts
 from bursar.store.scripts.parking import Parking
 from bursar.store.scripts.turns import Commit, Finished
@@ -360,8 +360,9 @@ class TurnRun:
     async def _settle_words(self, verdict: Verdict) -> None:
         """Commit what the turn ends with, which has to wait: for what it spawned to stop."""
         commit, events = await self._last_words(verdict, [])
-        if self._open is not None:
-            commit = msgspec.structs.replace(commit, effects_done=self._open.fields())
+        done = self._open.fields() if self._open else []
+        # With its verdict: whoever goes on after a crash must not ask the model once more.
+        commit = msgspec.structs.replace(commit, effects_done=done, verdict=encode_json(verdict))
         await self._commit_step(commit, events)
         self._transcript.add(commit.messages)
         self._steps += commit.steps

@@ -4,7 +4,8 @@
 -- ARGV: epoch owner append_no log_max
 --       n item* n message* n (effect value)* n effect_done* steps tool_calls input_tokens output_tokens
 --       token_count secret actual tokens ended_as account_names hold_ttl_ms warning_event n audit_body*
---       n turn_field_done* n (event body)*
+--       n turn_field_done* verdict n (event body)*
+--       verdict: how the turn ends as soon as its sub-agents have; empty while that is open
 -- Returns {'ok', seq, accounts where turns wait} | {'repeat', seq} | {'fenced'} | {'gone'} |
 --         {'no_hold'} | {'bad_secret'} | {'path_mismatch'} | {'bad_amount'}
 -- durable: with hold

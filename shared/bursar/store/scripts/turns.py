@@ -51,6 +51,7 @@ class Commit(msgspec.Struct, frozen=True):
             over their warn level or overdraws.
         records: bodies of audit entries about what was decided and done on the way.
         turn_done: fields of the turn's record to drop.
+        verdict: how the turn ends as soon as its sub-agents have; empty while that is open.
 
     """
 
@@ -70,6 +71,7 @@ class Commit(msgspec.Struct, frozen=True):
     warning: bytes = b"{}"
     records: Sequence[bytes] = ()
     turn_done: Sequence[str] = ()
+    verdict: bytes = b""
 
     def args(self, store: Store) -> list[Any]:
         return [
@@ -96,6 +98,7 @@ class Commit(msgspec.Struct, frozen=True):
             *self.records,
             len(self.turn_done),
             *self.turn_done,
+            self.verdict,
         ]
 
 

@@ -11,6 +11,7 @@ local function read_commit(first_hold_key)
   c.input_tokens, c.output_tokens, c.token_count = tonumber(take()), tonumber(take()), take()
   c.secret, c.actual, c.tokens, c.ended_as, c.names = take(), take(), take(), take(), take()
   c.hold_ttl_ms, c.warning, c.records, c.turn_done = take(), take(), take_list(1), take_list(1)
+  c.verdict = take()
   if #KEYS < first_hold_key then return c end
   c.hold, c.timers, c.ledger = KEYS[first_hold_key], KEYS[first_hold_key + 1], KEYS[first_hold_key + 2]
   c.facts = read_hold(c.hold)
@@ -62,6 +63,7 @@ local function apply_commit(c, inbox, messages, effects, turn, workspace, log, n
   end
   if #c.effects > 0 then redis.call('HSET', effects, unpack(c.effects)) end
   if #c.effects_done > 0 then redis.call('HDEL', effects, unpack(c.effects_done)) end
+  if c.verdict ~= '' then redis.call('HSET', turn, 'verdict', c.verdict) end
   if #c.turn_done > 0 then redis.call('HDEL', turn, unpack(c.turn_done)) end
   if c.steps > 0 then
     redis.call('HINCRBY', session, 'step_count', c.steps)
