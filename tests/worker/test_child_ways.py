@@ -65,6 +65,8 @@ def leaf_model(request: ModelRequest) -> Reply:
     word, _, rest = said(request).partition(" ")
     if word == "slow":
         return Reply(text="late", delay_s=60)
+    if word == "later":
+        return Reply(text="done", delay_s=0.3)
     if word == "fail":
         return Reply(error=ValueError("it broke"))
     if word == "cost":
@@ -187,3 +189,25 @@ async def test_only_named_agents_are_given_tasks(place: Site) -> None:
     async with working(place.store, lead, leaf):
         _, turn = await place.run("lead", call("ask", prompts=["a"], options={"agent": "lead"}))
     assert "'lead' is none that may be given tasks; there are: leaf" in turn.output
+
+
+async def test_a_kill_while_tasks_are_still_to_be_opened_fails_no_turn(place: Site) -> None:
+    """Whoever killed the workspace cancels the turn; until then it waits."""
+    async with working(place.store, lead, leaf, max_tree_running=1):
+        session = await place.session("lead")
+        turn = await place.put(session, call("ask", prompts=["later"] * 5))
+
+        async def begun() -> bool:
+            return (await place.kinds(session)).count("child.spawned") > 0
+
+        await wait_until("sub-agents", begun)
+        await place.store.redis.call("HSET", place.store.workspace(WORKSPACE).hash, "killed", 1)
+
+        async def parked() -> bool:
+            kinds = await place.kinds(session)
+            return kinds.count("child.finished") == 2 and kinds[-1] == "turn.waiting"
+
+        await wait_until("wait of the parent", parked)
+        assert (await place.turn(turn)).state == "waiting"
+        await place.inputs.cancel(WORKSPACE, turn)
+        assert (await place.ended(turn)).state == "cancelled"

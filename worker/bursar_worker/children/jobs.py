@@ -13,7 +13,6 @@ import msgspec
 
 from bursar.children import Task
 from bursar.clock import wall_ms
-from bursar.errors import Conflict
 from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.jobs.records import (
@@ -85,12 +84,7 @@ class JobWork:
         if state is None or state.decided:
             return
         failpoint("C20")
-        try:
-            await children.refill(JOIN, state)
-        except Conflict as conflict:
-            # Whoever killed the workspace cancels this turn, too: its item is on the way.
-            if conflict.code != "workspace_killed":
-                raise
+        await children.refill(JOIN, state)
         raise AwaitsAnswer((), 1, children.again_ms)
 
     async def _begin(self, slots: list[int], number: int, *, failed: int) -> None:

@@ -156,6 +156,12 @@ class Children:
                 # Others of the tree or the workspace have the places; those that end wake this one.
                 self.again_ms = _AGAIN_MS
                 return
+            except Conflict as conflict:
+                if conflict.code != "workspace_killed":
+                    raise
+                # Whoever killed it cancels this turn, too, unless it is revived before that.
+                self.again_ms = _AGAIN_MS
+                return
 
     async def following(
         self, join: str, places: range
