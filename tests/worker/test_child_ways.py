@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -211,3 +212,18 @@ async def test_a_kill_while_tasks_are_still_to_be_opened_fails_no_turn(place: Si
         assert (await place.turn(turn)).state == "waiting"
         await place.inputs.cancel(WORKSPACE, turn)
         assert (await place.ended(turn)).state == "cancelled"
+
+
+async def test_tasks_that_have_spent_the_part_of_one_above_fail_and_ask_nobody(place: Site) -> None:
+    middle = replace(lead, name="middle", model=ScriptedModel([lead_model] * 9))
+    above = replace(lead, subagents=["middle"])
+    inner = call("ask", prompts=["cost 199"] * 9)
+    async with working(place.store, above, middle, leaf, max_tree_running=2):
+        session = await place.session("lead")
+        options = {"budget_usd": "0.006"}
+        turn = await place.put(session, call("ask", prompts=[inner], options=options))
+        ended = await place.ended(turn)
+        asked = await place.store.redis.call("ZCARD", place.store.workspace(WORKSPACE).questions)
+    assert asked == 0
+    assert ended.state == "succeeded", ended
+    assert "money" in ended.output, ended.output

@@ -94,12 +94,15 @@ async def hold_next(
 
 
 def spent_own_part(scope: Scope, unpaid: Unpaid) -> bool:
-    """Whether a sub-agent has used up what it was given of the tree's money.
+    """Whether a sub-agent, or one that it works for, has used up what it was given of the purse.
 
-    Whoever gave it that much is told, and may decide; people are asked about the tree's purse only.
+    Whoever gave it that much is told, and may decide; people are asked about the purse only.
     """
-    own = unpaid.account == scope.path.names[-1]
-    return own and unpaid.kind == "exhausted" and bool(scope.fields.get("join"))
+    if unpaid.kind != "exhausted" or not scope.fields.get("join"):
+        return False
+    # A dash stands for one above that nobody waits for: the purse is of the session below those.
+    not_waited_for = scope.fields["born"].split().count("-")
+    return unpaid.account in scope.path.names[3 + not_waited_for :]
 
 
 async def book_late(scope: Scope, hold: HoldRef, cost_microusd: int, tokens: int) -> None:
