@@ -320,6 +320,25 @@ async def test_bells_reach_the_listener_without_arqs_bookkeeping(
     assert worker.jobs_complete == worker.jobs_failed == 0
 
 
+async def test_a_token_that_comes_when_there_is_no_room_any_more_goes_to_another_worker(
+    make: Make, client: RedisClient
+) -> None:
+    room, heard = (1, 0), asyncio.Event()
+    full = make(greet, on_bell=lambda *_: None, room=lambda: room)
+    idle = make(greet, on_bell=lambda *_: heard.set(), room=lambda: (9, 9))
+    async with running(full), running(idle):
+        for number in range(5):
+            room = (1, 0)
+            full.made_room()
+            await asyncio.sleep(0.15)
+            room = (0, 0)
+            full.made_room()
+            await asyncio.sleep(0.01)
+            heard.clear()
+            await put_job(client, INTERACTIVE, f"wake:{number}", b"", ttl_ms=60_000)
+            await asyncio.wait_for(heard.wait(), 0.3)
+
+
 async def test_nothing_is_claimed_without_room_and_it_is_when_there_is(
     make: Make, client: RedisClient
 ) -> None:

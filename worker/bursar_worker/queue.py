@@ -151,11 +151,20 @@ class QueueWorker(Worker):
         elif room > 0:
             await self._listen(wait_s, urgent_only=room_other <= 0)
         else:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._made_room.wait()
-            except TimeoutError:
-                return
+            await self._until_room(wait_s)
+
+    async def _until_room(self, wait_s: float) -> None:
+        """Wait for room. A token that was listened for before and comes now goes to others."""
+        made_room = asyncio.create_task(self._made_room.wait())
+        waits = {made_room} if self._popping is None else {made_room, self._popping}
+        try:
+            await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            made_room.cancel()
+        if self._popping is not None and self._popping.done():
+            popping, self._popping = self._popping, None
+            if token := popping.result():
+                await self._client.call("LPUSH", *token)
 
     async def _listen(self, wait_s: float, *, urgent_only: bool) -> None:
         """Wait for a token. One for which there is no room is left to other workers."""
