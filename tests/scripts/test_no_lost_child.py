@@ -81,9 +81,9 @@ def wakes(before: Seen, slot: str, outcome: str) -> bool:
     last = before.turn["children"] == "1" and before.turn.get("waiting_for") == "stopping"
     if f"{join}:decided" in before.joins:
         return last
-    if ok >= before.number(f"{join}:need") or ended == before.number(f"{join}:n"):
-        return last or before.turn["joins_open"] == "1"
     opened = before.number(f"{join}:opened")
+    if ok >= before.number(f"{join}:need") or ended == before.number(f"{join}:n"):
+        return last or before.turn["joins_open"] == "1" or opened > ended
     half = before.number(f"{join}:window") // 2
     return last or (opened < before.number(f"{join}:n") and opened - ended in {0, half})
 
@@ -310,7 +310,7 @@ BUGS = {
     ),
     "a join is decided twice": ("if j[5] then return stopped end", ""),
     "the first join of several wakes": (
-        "return redis.call('HINCRBY', r.turn, 'joins_open', -1) == 0 or stopped",
+        "return redis.call('HINCRBY', r.turn, 'joins_open', -1) == 0 or open > 0 or stopped",
         "redis.call('HINCRBY', r.turn, 'joins_open', -1) return true",
     ),
     "the last end does not wake a turn that stops": (

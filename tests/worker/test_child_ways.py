@@ -53,12 +53,14 @@ def said(request: ModelRequest) -> str:
 
 
 def lead_model(request: ModelRequest) -> Reply:
-    """Make the one call that the input has, and say what came of it."""
+    """Make the calls that the input has, and say what came of the last."""
     results = [m for m in request.messages if isinstance(m, ToolMessage)]
     if results:
         return Reply(text=results[-1].output)
-    name, arguments = json.loads(said(request))
-    return Reply(tool_calls=[ToolCall("c", name, json.dumps(arguments))])
+    asked = json.loads(said(request))
+    calls = asked if isinstance(asked[0], list) else [asked]
+    made = [ToolCall(f"c{i}", name, json.dumps(given)) for i, (name, given) in enumerate(calls)]
+    return Reply(tool_calls=made)
 
 
 def leaf_model(request: ModelRequest) -> Reply:
@@ -105,6 +107,27 @@ async def test_any_takes_the_first_that_succeeds_and_stops_the_others(place: Sit
         found = await run(place, "slow", "fail", "quick", "slow", wait="any")
     assert [each["ok"] for each in found] == [False, False, True, False]
     assert found[2]["output"] == "quick is done"
+
+
+async def test_those_that_are_not_needed_are_stopped_though_another_call_still_waits(
+    place: Site,
+) -> None:
+    asked = [
+        call("ask", prompts=["quick", "slow"], options={"wait": "any"}),
+        call("ask", prompts=["slow"]),
+    ]
+    async with working(place.store, lead, leaf):
+        session = await place.session("lead")
+        turn = await place.put(session, f"[{', '.join(asked)}]")
+
+        async def stopped() -> bool:
+            ended = [e.decode() for e in await place.log(session) if e.kind == "child.finished"]
+            return [each["outcome"] for each in ended] == ["succeeded", "cancelled"]
+
+        await wait_until("end of the one that is not needed", stopped, timeout_s=5)
+        assert (await place.turn(turn)).state == "waiting"
+        await place.inputs.cancel(WORKSPACE, turn)
+        await place.ended(turn)
 
 
 async def test_so_many_are_waited_for(place: Site) -> None:

@@ -1,6 +1,6 @@
 -- A child's turn has ended, and the turn that spawned it is told: by a change of the child's slot, which
--- only the first end makes. The change that decides the join is an inbox item, and so is one by which
--- more children may be opened. Ends after that are on record, and wake nobody.
+-- only the first end makes. The change that decides the turn's last join is an inbox item, and so is one by which
+-- others are to be stopped, or more children may be opened. Ends after that are on record, and wake nobody.
 -- include: time_limit
 -- include: lease
 -- include: events
@@ -19,11 +19,12 @@ local function note_end(r, outcome, now)
   local stopped = left == 0 and redis.call('HGET', r.turn, 'waiting_for') == 'stopping'
   if j[5] then return stopped end
   local all, opened = tonumber(j[1]), tonumber(j[3])
+  local open = opened - ended
   if ok >= tonumber(j[2]) or ended == all then
     redis.call('HSET', r.joins, r.join .. ':decided', now)
-    return redis.call('HINCRBY', r.turn, 'joins_open', -1) == 0 or stopped
+    -- Those that are not waited for any more are to be stopped, whatever else the turn waits for.
+    return redis.call('HINCRBY', r.turn, 'joins_open', -1) == 0 or open > 0 or stopped
   end
-  local open = opened - ended
   return stopped or (opened < all and (open == 0 or open == math.floor(tonumber(j[4]) / 2)))
 end
 -- Returns what the driver of the session above is to be told by, if it is to be told.
