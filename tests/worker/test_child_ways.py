@@ -106,6 +106,7 @@ async def test_any_takes_the_first_that_succeeds_and_stops_the_others(place: Sit
     async with working(place.store, lead, leaf):
         found = await run(place, "slow", "fail", "quick", "slow", wait="any")
     assert [each["ok"] for each in found] == [False, False, True, False]
+    assert found[0]["why"] == found[3]["why"] == "stopped: enough of the others have succeeded"
     assert found[2]["output"] == "quick is done"
 
 

@@ -118,8 +118,12 @@ class Children:
             return None
         reports = await self.reports(join, state.n)
         await self.stop([each for each in reports if not each.ended])
+        told = [
+            each if each.ended else msgspec.structs.replace(each, state="stopped", reason=_OTHERS)
+            for each in reports
+        ]
         limit = self._scope.kit.settings.tool_output_max
-        return rendered(reports, single=state.single, max_chars=limit)
+        return rendered(told, single=state.single, max_chars=limit)
 
     async def reports(self, join: str, count: int) -> list[Report]:
         """What is known of all of a join's sub-agents, in the order of their tasks."""
