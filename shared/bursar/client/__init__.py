@@ -16,7 +16,8 @@ from bursar.client.approval_views import (
     OutsidePlace,
     RevokedAllowances,
 )
-from bursar.client.asynchronous import AsyncClient, AsyncEventStream, AsyncTurnStream
+from bursar.client.asynchronous import AsyncClient
+from bursar.client.asynchronous_streams import AsyncEventStream, AsyncTurnStream
 from bursar.client.audit_views import (
     AcceptedAudit,
     AuditEntry,
@@ -50,7 +51,8 @@ from bursar.client.installation_views import InstallationView, WorkspaceLoad
 from bursar.client.job_views import ItemResult, JobInput, JobPage, JobView
 from bursar.client.mcp_views import AcceptedManifest, Look, ManifestView
 from bursar.client.policy_views import MatchingRule, PolicyExplanation, PolicyView
-from bursar.client.sync import Client, EventStream, TurnStream
+from bursar.client.streams import EventStream, TurnStream
+from bursar.client.sync import Client
 from bursar.client.tree_views import Purse, TreeNode, TreeTotals, TreeView
 from bursar.client.views import (
     AcceptedTurn,

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import update_wrapper
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 import msgspec
 from httpx_sse import EventSource
 
+from bursar.client.asynchronous_streams import AsyncEventStream, AsyncTurnStream
 from bursar.client.calls import Call
 from bursar.client.following import Follower, TurnFollower
 from bursar.client.job_views import ItemResult, JobView
@@ -20,11 +21,10 @@ from bursar.client.routes import Routes
 from bursar.client.views import ClientEvent, SessionView, TurnResult
 from bursar.errors import BursarError
 
-__all__ = ["AsyncClient", "AsyncEventStream", "AsyncTurnStream"]
+__all__ = ["AsyncClient"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Follower)
 
 
 def _sends(
@@ -118,7 +118,7 @@ class AsyncClient:
         custom: dict[str, Any] | None = None,
         if_busy: str | None = None,
         tree: bool = False,
-    ) -> "AsyncTurnStream":
+    ) -> AsyncTurnStream:
         """Put an input and iterate over its turn's events, the last one being terminal.
 
         The input is sent when the first event is asked for. ``if_busy`` is as for `start_turn`;
@@ -133,9 +133,9 @@ class AsyncClient:
             session=session if isinstance(session, str) else session.id,
             retries=self._options.retries,
         )
-        return AsyncTurnStream(self, follower)
+        return AsyncTurnStream(self.follow(follower), follower, self.get_result)
 
-    def turn_events(self, turn: str, *, after: str = "", tree: bool = False) -> "AsyncTurnStream":
+    def turn_events(self, turn: str, *, after: str = "", tree: bool = False) -> AsyncTurnStream:
         """Iterate over the events of a turn that exists, also after it ended.
 
         ``tree`` is as for `stream`; a cursor is only good for the kind of stream that it is of.
@@ -148,11 +148,11 @@ class AsyncClient:
             after=after,
             retries=self._options.retries,
         )
-        return AsyncTurnStream(self, follower)
+        return AsyncTurnStream(self.follow(follower), follower, self.get_result)
 
     def session_events(
         self, session: str | SessionView, *, after: str = "", tree: bool = False
-    ) -> "AsyncEventStream":
+    ) -> AsyncEventStream:
         """Iterate over a session's events from its log's start, or a cursor, until it ends.
 
         With ``tree`` come those of all sessions below it, but for streamed text.
@@ -164,11 +164,11 @@ class AsyncClient:
             after=after,
             retries=self._options.retries,
         )
-        return AsyncEventStream(self, follower)
+        return AsyncEventStream(self.follow(follower), follower)
 
     def watch_approvals(
         self, *, root: str | SessionView | None = None, after: str = ""
-    ) -> "AsyncEventStream":
+    ) -> AsyncEventStream:
         """Iterate over the workspace's questions as they come and go; it has no end of its own.
 
         It begins with an ``approval.requested`` for each that is open, the oldest first, or behind
@@ -181,7 +181,7 @@ class AsyncClient:
         call = self.routes.approval_events(root=root)
         retries = self._options.retries
         follower = Follower(call, ends=frozenset(), after=after, retries=retries)
-        return AsyncEventStream(self, follower)
+        return AsyncEventStream(self.follow(follower), follower)
 
     async def job_results(
         self, job: str | JobView, *, state: str | None = None, after: int | None = None
@@ -363,48 +363,3 @@ class AsyncClient:
     test_webhook = _sends(Routes.test_webhook)
     list_deliveries = _sends(Routes.list_deliveries)
     retry_delivery = _sends(Routes.retry_delivery)
-
-
-class _Stream(Generic[F]):
-    """Iterates once over events; `aclose` it when leaving early."""
-
-    def __init__(self, client: AsyncClient, follower: F) -> None:
-        self._client = client
-        self._follower = follower
-        self._events = client.follow(follower)
-
-    @property
-    def cursor(self) -> str:
-        """Where to resume: the id of the last event."""
-        return self._follower.cursor
-
-    def __aiter__(self) -> AsyncGenerator[ClientEvent]:
-        return self._events
-
-    async def aclose(self) -> None:
-        """Stop reading. Nothing is cancelled by that."""
-        await self._events.aclose()
-
-
-class AsyncEventStream(_Stream[Follower]):
-    """The events of a session, or of a workspace's questions."""
-
-
-class AsyncTurnStream(_Stream[TurnFollower]):
-    """The events of one turn."""
-
-    @property
-    def turn(self) -> str:
-        """The turn's id; empty before the first event."""
-        return self._follower.turn
-
-    @property
-    def text(self) -> str:
-        """The answer as far as it has come; what an abandoned attempt had said is gone."""
-        return self._follower.transcript.text
-
-    async def result(self) -> TurnResult:
-        """Read to the end, then the turn as it ended."""
-        async for _ in self:
-            pass
-        return await self._client.get_result(self.turn)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator
 from functools import update_wrapper
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 import msgspec
@@ -16,14 +16,14 @@ from bursar.client.job_views import ItemResult, JobView
 from bursar.client.options import Options
 from bursar.client.problems import Attempts, raise_for_problem, translated
 from bursar.client.routes import Routes
+from bursar.client.streams import EventStream, TurnStream
 from bursar.client.views import ClientEvent, SessionView, TurnResult
 from bursar.errors import BursarError
 
-__all__ = ["Client", "EventStream", "TurnStream"]
+__all__ = ["Client"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Follower)
 
 
 def _sends(
@@ -117,7 +117,7 @@ class Client:
         custom: dict[str, Any] | None = None,
         if_busy: str | None = None,
         tree: bool = False,
-    ) -> "TurnStream":
+    ) -> TurnStream:
         """Put an input and iterate over its turn's events, the last one being terminal.
 
         The input is sent when the first event is asked for. ``if_busy`` is as for `start_turn`;
@@ -132,9 +132,9 @@ class Client:
             session=session if isinstance(session, str) else session.id,
             retries=self._options.retries,
         )
-        return TurnStream(self, follower)
+        return TurnStream(self.follow(follower), follower, self.get_result)
 
-    def turn_events(self, turn: str, *, after: str = "", tree: bool = False) -> "TurnStream":
+    def turn_events(self, turn: str, *, after: str = "", tree: bool = False) -> TurnStream:
         """Iterate over the events of a turn that exists, also after it ended.
 
         ``tree`` is as for `stream`; a cursor is only good for the kind of stream that it is of.
@@ -147,11 +147,11 @@ class Client:
             after=after,
             retries=self._options.retries,
         )
-        return TurnStream(self, follower)
+        return TurnStream(self.follow(follower), follower, self.get_result)
 
     def session_events(
         self, session: str | SessionView, *, after: str = "", tree: bool = False
-    ) -> "EventStream":
+    ) -> EventStream:
         """Iterate over a session's events from its log's start, or a cursor, until it ends.
 
         With ``tree`` come those of all sessions below it, but for streamed text.
@@ -163,11 +163,11 @@ class Client:
             after=after,
             retries=self._options.retries,
         )
-        return EventStream(self, follower)
+        return EventStream(self.follow(follower), follower)
 
     def watch_approvals(
         self, *, root: str | SessionView | None = None, after: str = ""
-    ) -> "EventStream":
+    ) -> EventStream:
         """Iterate over the workspace's questions as they come and go; it has no end of its own.
 
         It begins with an ``approval.requested`` for each that is open, the oldest first, or behind
@@ -180,7 +180,7 @@ class Client:
         call = self.routes.approval_events(root=root)
         retries = self._options.retries
         follower = Follower(call, ends=frozenset(), after=after, retries=retries)
-        return EventStream(self, follower)
+        return EventStream(self.follow(follower), follower)
 
     def job_results(
         self, job: str | JobView, *, state: str | None = None, after: int | None = None
@@ -361,48 +361,3 @@ class Client:
     test_webhook = _sends(Routes.test_webhook)
     list_deliveries = _sends(Routes.list_deliveries)
     retry_delivery = _sends(Routes.retry_delivery)
-
-
-class _Stream(Generic[F]):
-    """Iterates once over events; `close` it when leaving early."""
-
-    def __init__(self, client: Client, follower: F) -> None:
-        self._client = client
-        self._follower = follower
-        self._events = client.follow(follower)
-
-    @property
-    def cursor(self) -> str:
-        """Where to resume: the id of the last event."""
-        return self._follower.cursor
-
-    def __iter__(self) -> Generator[ClientEvent]:
-        return self._events
-
-    def close(self) -> None:
-        """Stop reading. Nothing is cancelled by that."""
-        self._events.close()
-
-
-class EventStream(_Stream[Follower]):
-    """The events of a session, or of a workspace's questions."""
-
-
-class TurnStream(_Stream[TurnFollower]):
-    """The events of one turn."""
-
-    @property
-    def turn(self) -> str:
-        """The turn's id; empty before the first event."""
-        return self._follower.turn
-
-    @property
-    def text(self) -> str:
-        """The answer as far as it has come; what an abandoned attempt had said is gone."""
-        return self._follower.transcript.text
-
-    def result(self) -> TurnResult:
-        """Read to the end, then the turn as it ended."""
-        for _ in self:
-            pass
-        return self._client.get_result(self.turn)

@@ -356,7 +356,7 @@ def test_both_clients_have_every_route() -> None:
     routes = {name for name in dir(Routes) if callable(getattr(Routes, name)) and name[0] != "_"}
     streams = {
         "turn_events", "session_events", "approval_events", "export_audit",
-        "export_installation_audit", "export_session",
+        "export_installation_audit", "export_session", "job_results",
     }  # fmt: skip
     # Its route has another name, because it is more than one: what is open, then what comes.
     followed = streams - {"approval_events"} | {"watch_approvals"}

@@ -136,7 +136,11 @@ def test_ended_states_and_terminal_kinds_are_the_domains() -> None:
 
 def test_every_route_of_the_client_exists_and_every_route_of_the_gateway_is_reached() -> None:
     settings = SimpleNamespace(
-        max_body_bytes=1024, max_import_bytes=1024, ping_every_s=1.0, stream_send_timeout_s=1.0
+        max_body_bytes=1024,
+        max_import_bytes=1024,
+        max_job_body_bytes=1024,
+        ping_every_s=1.0,
+        stream_send_timeout_s=1.0,
     )
     app = build_routes(cast("Any", SimpleNamespace(settings=settings)))
     theirs = {
@@ -158,6 +162,7 @@ def _template(call: Call[Any]) -> str:
     path = path.replace("/approvals/P", "/approvals/{approval}")
     path = path.replace("/allowances/L", "/allowances/{allowance}")
     path = path.replace("/webhooks/H", "/webhooks/{webhook}")
+    path = path.replace("/jobs/J", "/jobs/{job}")
     path = path.replace("/deliveries/M", "/deliveries/{message}")
     return f"{call.method} {path}"
 
@@ -206,6 +211,7 @@ def _all_calls() -> list[Call[Any]]:
         "test_webhook": ("H",),
         "list_deliveries": ("H",),
         "retry_delivery": ("H", "M"),
+        "create_job": ("echo", ["x"]),
     }
     for name in (
         "get_session",
@@ -224,6 +230,8 @@ def _all_calls() -> list[Call[Any]]:
         arguments[name] = ("S",)
     for name in ("get_agent_policy", "set_agent_policy", "remove_agent_policy"):
         arguments[name] = ("A",)
+    for name in ("get_job", "cancel_job", "retry_job", "delete_job", "job_results"):
+        arguments[name] = ("J",)
     for name in ("get_turn", "get_result", "cancel_turn", "turn_events"):
         arguments[name] = ("T",)
     names = [name for name, _ in inspect.getmembers(Routes, callable) if not name.startswith("_")]
