@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bursar.client import AccountView, BudgetQuestion
 
-__all__ = ["accounts_table", "limit_words", "questions_table", "used_bar"]
+__all__ = ["accounts_table", "limit_words", "questions_table", "raise_words", "used_bar"]
 
 _COLUMNS = (
     "account", "posted>", "pending>", "kept>", "available>", "limit>", "used", "tokens>",
@@ -54,6 +54,14 @@ def _cells(account: "AccountView") -> list[str]:
 
 def limit_words(limit_microusd: int | None) -> str:
     return "unlimited" if limit_microusd is None else usd(limit_microusd)
+
+
+def raise_words(account: str, *, unit: str = "") -> str:
+    """The command that raises the limit of an account, but for the amount."""
+    kind, _, name = account.partition(":")
+    option = {"s": f" --session {name}", "user": f" --user {name}"}.get(kind, "")
+    amount = "--token-limit COUNT" if unit == "tokens" else "USD"
+    return f"bursar budget set {amount}{option}"
 
 
 def used_bar(account: "AccountView") -> str:

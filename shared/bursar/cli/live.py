@@ -8,6 +8,7 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
+from bursar.cli.accounts import raise_words
 from bursar.cli.output import bar, clean, console, print_json, tokens
 from bursar.cli.tree_view import TreeProgress
 from bursar.money import usd
@@ -51,6 +52,7 @@ class LiveView:
         self._mid_line = False
         self._below = TreeProgress(session) if session else None
         self._sticks = False
+        self._dry: set[str] = set()
 
     def show(self, event: "ClientEvent") -> None:
         self._unstick()
@@ -61,8 +63,12 @@ class LiveView:
         ended = below.take(event)
         if ended is not None:
             self._line(ended)
-        if not below.is_below(event):
+        if below.is_below(event):
+            self._show_shortage(event)
+        else:
             self._show_own(event)
+        if not below.wants_money:
+            self._dry.clear()
         if below.is_open and not self._mid_line and self._out.is_terminal:
             self._stick(below.line())
 
@@ -85,12 +91,30 @@ class LiveView:
                 self._line(f"← {data.get('name')}: {_short(data.get('output'))}")
             case kind if kind in _SIGNS:
                 self._line(f"{_SIGNS[event.kind]} {_notice(event)}", style="yellow")
+                self._advise(event)
             case "gap" | "reset":
                 self._line("! some of what happened is not shown here", style="yellow")
 
     def _is_told_below(self, data: dict[str, Any]) -> bool:
         """Whether a line about the sub-agent says it already."""
         return self._below is not None and data.get("name") == "task" and not data.get("is_error")
+    def _show_shortage(self, event: "ClientEvent") -> None:
+        """Say once of each account that sub-agents wait for it: nobody else tells the person."""
+        data = event.data
+        account = str(data.get("account", ""))
+        if event.kind != "turn.waiting" or data.get("reason") != "budget" or account in self._dry:
+            return
+        self._dry.add(account)
+        self._line(f"… sub-agents wait for money: {_shortage(data)}", style="yellow")
+        self._advise(event)
+
+    def _advise(self, event: "ClientEvent") -> None:
+        """Say how money is given to who waits for it, unless others only hold it for now."""
+        data = event.data
+        waits = event.kind == "turn.waiting" and data.get("reason") == "budget"
+        if waits and data.get("kind") != "contended":
+            words = raise_words(str(data.get("account", "")), unit=str(data.get("unit", "")))
+            self._line(f"  to give more: {words}", style="yellow")
 
     def end(self) -> None:
         """Finish the line that the text is in, and take the one about sub-agents away."""

@@ -23,7 +23,8 @@ _COLOURS = {
     "cancelled": "red",
     "queued": "cyan",
 }
-_HEAD_LINES = 4
+_OTHER_LINES = 2
+"""The table's head, and how many find no place."""
 
 
 @dataclass
@@ -85,6 +86,11 @@ class TreeProgress:
         return self._open > 0
 
     @property
+    def wants_money(self) -> bool:
+        """Whether a sub-agent waits for money."""
+        return any(child.why == "budget" for child in self.children.values())
+
+    @property
     def cost_microusd(self) -> int:
         """What the models of the sub-agents were paid so far."""
         return sum(child.cost_microusd for child in self.children.values())
@@ -121,7 +127,8 @@ def tree_picture(view: "TreeView", *, height: int) -> "RenderableType":
     from rich.markup import escape
     from rich.text import Text
 
-    rows, hidden = _chosen(view, max(3, height - _HEAD_LINES))
+    heading = _heading(view)
+    rows, hidden = _chosen(view, max(3, height - len(heading) - _OTHER_LINES))
     columns = ["session", "agent", "state", "spent>", "steps>", "time>", "task"]
     cells = [
         [
@@ -135,7 +142,7 @@ def tree_picture(view: "TreeView", *, height: int) -> "RenderableType":
         ]
         for depth, node in rows
     ]
-    parts: list[RenderableType] = [Text.from_markup(line) for line in _heading(view)]
+    parts: list[RenderableType] = [Text.from_markup(line) for line in heading]
     parts.append(make_table(columns, cells, empty=""))
     if hidden:
         parts.append(Text(f"… and {hidden} more", style="dim"))
@@ -166,6 +173,10 @@ def _heading(view: "TreeView") -> list[str]:
         lines.append(
             f"{ended} of {below} sub-agents ended {done} · {states} · {totals.steps} steps"
         )
+    dry = sum(node.turn_state == "waiting" and node.waiting_for == "budget" for node in view.nodes)
+    if dry:
+        verb = "waits" if dry == 1 else "wait"
+        lines.append(f"[yellow]{dry} {verb} for money; see `bursar budget questions`[/]")
     return lines
 
 

@@ -102,10 +102,12 @@ def test_a_turn_that_waits_for_money_says_whose_and_how_much(
         view.show(ClientEvent(id="7-1", kind=kind, data=data))
     console.cache_clear()
     shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert shown.pop(1).startswith("… waiting for money: ws has $0.0015 left, others hold the rest")
+    assert shown.pop(2).startswith("… waiting for money: ws has $0.0015 left, others hold the rest")
     assert shown == [
         "… waiting for money: ws has $0.0015 left; the next call needs up to $2.00",
+        "  to give more: bursar budget set USD",
         "… waiting for money: s:s1 has 5 tokens left; the next call needs up to 90 tokens",
+        "  to give more: bursar budget set --token-limit COUNT --session s1",
         "+ the budget was raised: ws",
         "! more was spent than the budget allows, it is frozen: ws",
     ]

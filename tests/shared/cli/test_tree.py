@@ -50,11 +50,13 @@ def test_a_tree_is_shown_once(bursar: Bursar, stub: StubGateway) -> None:
     lines = [line.rstrip() for line in ran.out.splitlines()]
     assert lines[0].startswith("$0.500009 of $1.00 ")
     assert lines[1].startswith("1 of 2 sub-agents ended ")
-    assert [line.split("  ")[0] or line.strip().split()[0] for line in lines[3:]] == [
+    assert lines[1].count("7 steps") == 1
+    assert lines[2] == "1 waits for money; see `bursar budget questions`"
+    assert [line.split("  ")[0] or line.strip().split()[0] for line in lines[4:]] == [
         "s1", "kid", "deep",
     ]  # fmt: skip
-    assert "waiting: budget" in lines[4]
-    assert "failed: timed_out" in lines[5]
+    assert "waiting: budget" in lines[5]
+    assert "failed: timed_out" in lines[6]
 
 
 def test_a_tree_is_followed_until_its_root_rests(bursar: Bursar, stub: StubGateway) -> None:
@@ -117,6 +119,34 @@ def test_a_small_terminal_shows_those_that_work_before_others() -> None:
     assert "k0" in shown
     assert "k2" not in shown
     assert "… and 6 more" in shown
+
+
+def test_that_sub_agents_wait_for_money_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def waits(kid: str, account: str, kind: str = "exhausted") -> ClientEvent:
+        data = {
+            "reason": "budget", "account": account, "kind": kind,
+            "available_microusd": 1500, "requested_microusd": 2_000_000,
+        }  # fmt: skip
+        return ClientEvent("7-1", "turn.waiting", data, session=f"s1~{kid}", turn=f"t{kid}")
+
+    console.cache_clear()
+    view = LiveView("s1")
+    view.show(waits("a", "s:s1"))
+    view.show(waits("b", "s:s1"))
+    view.show(waits("c", "user:ada", "contended"))
+    for kid in "abc":
+        view.show(ClientEvent("7-1", "turn.resumed", {}, session=f"s1~{kid}", turn=f"t{kid}"))
+    view.show(waits("a", "s:s1"))
+    console.cache_clear()
+    dry = [
+        "… sub-agents wait for money: s:s1 has $0.0015 left; the next call needs up to $2.00",
+        "  to give more: bursar budget set USD --session s1",
+    ]
+    held = (
+        "… sub-agents wait for money: user:ada has $0.0015 left, others hold the rest; "
+        "the next call needs up to $2.00"
+    )
+    assert capsys.readouterr().out.splitlines() == [*dry, held, *dry]
 
 
 def test_run_tells_of_each_sub_agent_that_ended(bursar: Bursar, stub: StubGateway) -> None:
