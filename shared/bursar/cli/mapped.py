@@ -1,13 +1,15 @@
 """A job at the terminal: how far it is, and at its end what it brought."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bursar.cli.accounts import raise_words
 from bursar.cli.output import clean, console, print_json
-from bursar.errors import GatewayUnreachable, StoreUnavailable
+from bursar.errors import BursarError, GatewayUnreachable, InvalidInput, StoreUnavailable
 from bursar.money import usd
 
 if TYPE_CHECKING:
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 
     from bursar.client import Client, JobView
 
-__all__ = ["follow", "progress", "report", "write_results"]
+__all__ = ["check_out", "follow", "progress", "report", "write_results"]
 
 _EVERY_S = 0.5
 _PATIENCE_S = 120.0  # how long a gateway may be away before a job is left alone
+_STILL = 4  # looks at which no item runs, until it is asked why
 _SHOWN = 5  # failures that are told in full
 
 
@@ -43,6 +46,8 @@ class _Watch:
         self._began_s = time.monotonic()
         self._began_with = job.succeeded + job.failed
         self._asked = False
+        self._still = 0
+        self._dry: set[str] = set()
 
     @property
     def rate(self) -> float:
@@ -57,6 +62,7 @@ class _Watch:
                 while not self._job.ended:
                     time.sleep(_EVERY_S)
                     self._job = self._look()
+                    self._tell_shortage()
                     show(self._job)
             except KeyboardInterrupt:
                 if self._asked:
@@ -68,6 +74,24 @@ class _Watch:
                 self._client.cancel_job(self._job, reason="cancelled at the terminal")
             else:
                 return self._job
+
+    def _tell_shortage(self) -> None:
+        """Say for whose money the items wait, if they do: a job that stands still looks broken."""
+        job = self._job
+        self._still = self._still + 1 if job.open and not job.running else 0
+        if not self._still:
+            self._dry.clear()
+        if not self._still or self._still % _STILL:
+            return
+        with contextlib.suppress(BursarError):  # not everybody may see budgets
+            for question in self._client.list_budget_questions():
+                account = question.account.account
+                ours = any(each.session.startswith(f"{job.id}~") for each in question.turns)
+                if not ours or account in self._dry:
+                    continue
+                self._dry.add(account)
+                words = f"items wait for money of {account}; to give more: {raise_words(account)}"
+                console(stderr=True).print(words, style="yellow", markup=False, soft_wrap=True)
 
     def _look(self) -> "JobView":
         """The job as it is now; a gateway that is away is waited for."""
@@ -103,6 +127,13 @@ def progress(job: "JobView", rate: float) -> "RenderableType":
     return line
 
 
+def check_out(path: Path) -> None:
+    """Refuse a place where results cannot be written before anything is paid for them."""
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InvalidInput(f"cannot write {path}: expected a file in a folder", field="--out")
+
+
 def write_results(client: "Client", job: "JobView", path: Path) -> None:
     """Write the results as lines of JSON; the file is there whole, or as it was before."""
     import msgspec
@@ -131,13 +162,15 @@ def report(client: "Client", job: "JobView", out: str | None) -> None:
     words = f"{job.succeeded:,} succeeded, {job.failed:,} failed{rest}"
     words += f", {usd(job.cost_microusd)}{where}"
     err.print(f"{job.state}: {words}", markup=False, soft_wrap=True)
+    if job.state == "failed" and job.reason:
+        err.print(f"  {clean(job.reason)}", style="red", markup=False, soft_wrap=True)
     if not job.failed:
         return
     for number, result in enumerate(client.job_results(job, state="failed")):
         if number == _SHOWN:
             err.print(f"… and {job.failed - _SHOWN:,} more", style="dim")
             break
-        why = clean(" ".join(part for part in (result.code, result.reason) if part))
+        why = clean(": ".join(part for part in (result.code, result.reason) if part))
         name = f" {clean(result.id)}" if result.id else ""
         err.print(f"  item {result.index}{name}: {why}", style="red", markup=False, soft_wrap=True)
     again = f"bursar jobs retry {job.id}"

@@ -75,6 +75,8 @@ def map_inputs(
     """
     from bursar.cli import mapped
 
+    if out is not None:
+        mapped.check_out(Path(out))
     with connect(ctx, workspace, timeout_s=120.0) as client:
         if job is None:
             given, seconds = (
@@ -118,7 +120,8 @@ def _read_inputs(agent: str | None, name: str | None, *, text: bool) -> "list[st
 
     if agent is None or name is None:
         raise InvalidInput("expected an agent and a file of inputs", field="INPUTS")
-    lines = _content(name, "INPUTS").splitlines()
+    # Not `splitlines`: JSON text may hold U+2028 and its like as they are.
+    lines = _content(name, "INPUTS").split("\n")
     if text:
         return [line for line in lines if line.strip()]
     decoder = msgspec.json.Decoder(str | JobInput)

@@ -10,7 +10,7 @@ JOB_ENDED = frozenset({"succeeded", "partial", "cancelled", "failed"})
 """States of a job that is not at work; one that has not succeeded may be run again."""
 
 
-class JobInput(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobInput(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One input. ``id`` is your own name for it; ``custom`` is given to the agent's tools."""
 
     input: str

@@ -35,9 +35,9 @@ def test_every_command_explains_itself(bursar: Bursar, command: tuple[str, ...])
 
 def test_the_documented_commands_are_there() -> None:
     assert {command[0] for command in COMMANDS} == {
-        *("dev", "demo", "gateway", "worker", "run", "chat", "map", "jobs", "tree", "top"),
+        *("dev", "demo", "gateway", "worker", "run", "chat", "tree", "top", "map"),
         *("capabilities", "sessions", "budget", "keys", "policy", "workspaces", "audit", "mcp"),
-        *("allowances", "approvals", "webhooks"),
+        *("allowances", "approvals", "webhooks", "jobs"),
     }
 
 
