@@ -8,13 +8,31 @@ from bursar.messages import UserMessage
 from bursar.store.codec import decode_json
 from bursar_worker.scope import Scope
 
-__all__ = ["StructuredAnswer"]
+__all__ = ["StructuredAnswer", "check_schema"]
 
 _TRIES = 3
 _AGAIN = (
     "Your answer does not fit what was asked for: {error}. Answer once more, with the JSON object "
     "alone."
 )
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Refuse a schema that no answer can be checked against, before an answer is paid for.
+
+    Raises:
+        InvalidInput: it is no JSON Schema; ``field`` is ``output``.
+
+    """
+    if not schema:
+        return
+    # Few tasks ask for this, and the checker takes a while to load.
+    from bursar_worker.mcp.arguments import SchemaArguments
+
+    try:
+        SchemaArguments(schema)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, field="output") from None
 
 
 class StructuredAnswer:
@@ -34,18 +52,19 @@ class StructuredAnswer:
         schema = await self._schema()
         if schema is None:
             return None
-        # Few tasks ask for this, and the checker takes a while to load.
         from bursar_worker.mcp.arguments import SchemaArguments
 
         try:
             SchemaArguments(schema).parse(answer)
         except InvalidInput as error:
+            # The checker calls the whole of what it reads a call's arguments.
+            said = error.message if error.field == "arguments" else str(error)
             self._tried += 1
             if self._tried == _TRIES:
                 raise ModelError(
-                    f"its answer did not fit what was asked for: {error}", code="output_invalid"
+                    f"its answer did not fit what was asked for: {said}", code="output_invalid"
                 ) from error
-            return UserMessage(_AGAIN.format(error=error), turn=turn, at_ms=wall_ms())
+            return UserMessage(_AGAIN.format(error=said), turn=turn, at_ms=wall_ms())
         return None
 
     async def _schema(self) -> dict[str, Any] | None:

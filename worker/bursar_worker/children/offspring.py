@@ -16,6 +16,7 @@ from bursar.store.codec import encode_json, encode_message, text
 from bursar.store.keys import PRIORITIES
 from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts.children import NewChild
+from bursar_worker.children.answers import check_schema
 from bursar_worker.scope import Scope
 
 __all__ = ["Offspring"]
@@ -47,9 +48,11 @@ class Offspring:
         """Return the task with its agent named.
 
         Raises:
-            InvalidInput: this agent may not give tasks to that one, or nobody ever served it.
+            InvalidInput: this agent may not give tasks to that one, nobody ever served it, or no
+                answer can be checked against the task's schema.
 
         """
+        check_schema(task.output)
         allowed = self._scope.agent.subagents
         agent = task.agent or (allowed[0] if len(allowed) == 1 else "")
         if agent not in allowed:
