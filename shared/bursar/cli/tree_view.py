@@ -99,12 +99,11 @@ class TreeProgress:
         """How they stand, as plain text."""
         counts = Counter(child.state for child in self.children.values())
         ended = sum(counts[state] for state in _ENDED)
-        bad = ended - counts["succeeded"]
         alive = ("running", "waiting", "queued")
         told = [f"{counts[state]} {state}" for state in alive if counts[state]]
         told.append(f"{ended} of {len(self.children)} done")
-        if bad:
-            told.append(f"{bad} not well")
+        bad = ("failed", "cancelled", "quarantined")
+        told += [f"{counts[state]} {state}" for state in bad if counts[state]]
         why = Counter(child.why for child in self.children.values() if child.why)
         reasons = ", ".join(f"{count} for {clean(reason)}" for reason, count in why.items())
         waits = f" ({reasons})" if reasons else ""

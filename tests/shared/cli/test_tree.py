@@ -201,7 +201,7 @@ def test_progress_counts_states_and_what_is_waited_for() -> None:
     progress.take(told("turn.waiting", "s1~b", reason="approval"))
     assert progress.take(told("turn.cancelled", "s1~c", code="cancelled"))
     assert progress.line() == (
-        "⋔ sub-agents: 1 running · 1 waiting · 1 queued · 1 of 4 done · 1 not well"
+        "⋔ sub-agents: 1 running · 1 waiting · 1 queued · 1 of 4 done · 1 cancelled"
         " (1 for approval) · $0.00"
     )
     progress.take(told("turn.resumed", "s1~b"))
