@@ -1,5 +1,6 @@
 """Puts the commands together and turns errors into one line and an exit status."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -42,6 +43,17 @@ from bursar.errors import (
 __all__ = ["app", "run"]
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+_OPTIONS = {
+    "item_limit_microusd": "--item-limit-usd",
+    "limit_microusd": "--limit-usd",
+    "per_turn_microusd": "--per-turn-usd",
+    "timeout_s": "--timeout",
+    "token_limit": "--token-limit",
+    "workspace_path": "--path",
+}
+"""What the gateway calls by another name than the command line does."""
+_FIELD = re.compile(rf"(?<![\w.])({'|'.join(_OPTIONS)})(?!\w)")
 
 _USAGE = (InvalidInput, NotFound, Conflict, Denied, LimitReached)
 
@@ -122,13 +134,19 @@ def run(argv: Sequence[str] | None = None) -> int:
         _complain(f"{error}; is it running? `bursar dev` starts one")
         return EXIT_UNREACHABLE
     except BursarError as error:
-        _complain(f"{error}{_hint(error)}")
+        said = _as_options(str(error)) if isinstance(error, InvalidInput) else str(error)
+        _complain(f"{said}{_hint(error)}")
         return EXIT_USAGE if isinstance(error, _USAGE) else EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else EXIT_FAILED
     return 0
+
+
+def _as_options(message: str) -> str:
+    """Name the options that somebody typed, and not the fields that these have become."""
+    return _FIELD.sub(lambda found: _OPTIONS[found[1]], message)
 
 
 def _hint(error: BursarError) -> str:

@@ -51,8 +51,13 @@ def connect(ctx: typer.Context, workspace: str = "default", *, timeout_s: float 
 
 
 def microusd_of(usd: str | None, option: str) -> int | None:
-    """Read an option in dollars; None stays None."""
-    return None if usd is None else microusd_from_usd(usd.removeprefix("$"), field=option)
+    """Read an option that is a limit in dollars; None stays None."""
+    if usd is None:
+        return None
+    amount = microusd_from_usd(usd.removeprefix("$"), field=option)
+    if not amount:
+        raise InvalidInput("expected more than 0 dollars, such as 0.50", field=option)
+    return amount
 
 
 def count_of(number: str | None, option: str) -> int | None:

@@ -76,7 +76,7 @@ def show(
         {
             "session": view.id,
             "title": clean(view.title),
-            "state": view.state + (" (ending)" if view.ending else ""),
+            "state": view.state + (" (ending)" if view.ending and view.state != "ended" else ""),
             "blocked": view.blocked,
             "agent": view.agent,
             "model": view.model,

@@ -42,6 +42,33 @@ def test_the_documented_commands_are_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "detail", "said"),
+    [
+        ("workspace_path", "expected less", "--path: expected less"),
+        (
+            "per_turn_microusd",
+            "expected at most limit_microusd",
+            "--per-turn-usd: expected at most --limit-usd",
+        ),
+        ("session.workspace_path", "expected less", "session.workspace_path: expected less"),
+        ("user", "expected less", "user: expected less"),
+    ],
+)
+def test_what_the_gateway_refuses_is_named_as_it_was_typed(
+    bursar: Bursar, stub: StubGateway, field: str, detail: str, said: str
+) -> None:
+    stub.on(f"POST {SESSIONS}", problem(422, "invalid_input", detail, field=field))
+    ran = bursar("run", "echo", "hi")
+    assert (ran.status, ran.err) == (2, f"bursar: {said}\n")
+
+
+def test_a_limit_of_nothing_is_refused_in_dollars(bursar: Bursar, stub: StubGateway) -> None:
+    ran = bursar("run", "echo", "hi", "--limit-usd", "0")
+    assert (ran.status, stub.seen) == (2, [])
+    assert ran.err == "bursar: --limit-usd: expected more than 0 dollars, such as 0.50\n"
+
+
+@pytest.mark.parametrize(
     ("answer", "status"),
     [
         (problem(404, "workspace_not_found", "no such workspace"), 2),
