@@ -80,8 +80,7 @@ def _changes(client: "Client", session: str, *, follow: bool) -> "Iterator[TreeV
     """The tree as it is, and again when something has happened in it, until it is at rest."""
     from bursar.cli.terminal import Mailbox
 
-    box = Mailbox()
-    box.fill(_EVENTS, lambda: client.session_events(session, tree=True))
+    box: Mailbox | None = None
     over = False
     while True:
         started_s = time.monotonic()
@@ -89,6 +88,10 @@ def _changes(client: "Client", session: str, *, follow: bool) -> "Iterator[TreeV
         yield view
         if over or (not follow and view.nodes[0].state in _AT_REST):
             return
+        if box is None:
+            # From the log's start, so nothing is missed; a tree at rest needs no stream at all.
+            box = Mailbox()
+            box.fill(_EVENTS, lambda: client.session_events(session, tree=True))
         took_s = time.monotonic() - started_s
         over = _news(box, pause_s=max(_PAUSE_S, took_s * _READ_SHARE))
 
