@@ -236,6 +236,7 @@ async def test_a_schema_that_is_none_fails_the_job_before_an_item_is_paid_for(pl
         ({"inputs": ("a", "b" * 2_000_000)}, "inputs[1].input"),
         ({"inputs": ("a",), "attempts": 6}, "attempts"),
         ({"inputs": ("a",), "timeout_s": -1}, "timeout_s"),
+        ({"inputs": ("a",), "timeout_s": 3001}, "timeout_s"),
         ({"inputs": ("a",), "limit_microusd": 5, "item_limit_microusd": 6}, "item_limit_microusd"),
         ({"inputs": tuple("a" * 10_001)}, "inputs"),
         ({"inputs": ("a",), "agent": "nobody"}, "agent"),

@@ -142,6 +142,9 @@ async def create(
 
     """
     items, options = spec.items(store.settings.max_input_bytes), spec.options
+    longest_s = store.settings.child_timeout_max_s
+    if options.timeout_s > longest_s:
+        raise InvalidInput(f"expected at most {longest_s:g} seconds", field="timeout_s")
     fresh = locate(store, workspace, new_id("job"))
     await scripts.expect(store, fresh)
     made = await sessions.create(
