@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.http import Connection
+from bursar.store.keys import root_of
 
 __all__ = ["Desk", "Office", "Question", "Reply"]
 
@@ -91,7 +92,7 @@ class Office:
         found = await self.insist("POST", f"{self.path}/sessions", wish)
         if found.status >= 400 and found.code != "session_exists":
             raise RuntimeError(f"no session: {found}")
-        return sid
+        return f"{root_of(parent)}~{sid}" if parent else sid
 
     async def put(self, session: str, words: str) -> str:
         path = f"{self.path}/sessions/{session}/turns"

@@ -72,8 +72,9 @@ def test_a_password_may_hold_any_character(render: Render, passwords: dict[str, 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_a_role_has_every_command_that_scripts_call(acl: str, role: str) -> None:
     """Either may run any script of the shared package, so neither is missing one on a rare path."""
-    # Gateways alone trim the ledger, and spread what the outbox holds over webhooks.
-    alone = {"xtrim", "xdel"} if role == "worker" else set()
+    # Gateways alone trim the ledger, spread what the outbox holds over webhooks, and make sessions
+    # of drafts.
+    alone = {"xtrim", "xdel", "rename"} if role == "worker" else set()
     assert commands_in_lua() - granted(acl, role) == alone
 
 

@@ -149,10 +149,12 @@ def test_ctrl_c_cancels_and_keeps_what_there_is(
     env = os.environ | {"BURSAR_URL": site.url, "BURSAR_API_KEY": site.key}
     command = [sys.executable, "-m", "bursar.cli", "map", "--job", job.id, "--out", str(out)]
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = process.stderr.readline()  # from here on it follows
     wait_for(lambda: done(client.get_job(job)) >= 10, "ten items", timeout_s=60)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1, err
+    assert process.returncode == 1, told + err
     assert "cancelled:" in err
     view = client.get_job(job)
     assert (view.state, view.reason) == ("cancelled", "cancelled at the terminal")

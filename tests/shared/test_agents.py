@@ -25,11 +25,13 @@ def who_asks(ctx: ContextRequest) -> str:
 
 def test_an_agent_holds_what_it_was_given() -> None:
     agent = Agent(name="a", model="local:echo", tools=[look], subagents=["b"])
-    assert agent.tools == (look,)
+    assert [each.name for each in agent.tools] == ["look", "task"]
     assert agent.subagents == ("b",)
     assert agent.tool("look") is look
     assert agent.tool("listen") is None
-    assert agent.policy == Policy()
+    assert agent.policy == Policy(allow=["spawn://b"])
+    alone = Agent(name="a", model="local:echo", tools=[look])
+    assert (alone.tools, alone.policy) == ((look,), Policy())
 
 
 @pytest.mark.parametrize(

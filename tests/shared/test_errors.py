@@ -18,9 +18,9 @@ def test_every_error_is_a_bursar_error_and_is_offered() -> None:
 
 def test_the_drawn_tree_is_the_real_one() -> None:
     drawn = {
-        line.split()[1]
+        line.removeprefix("    │").split()[1]
         for line in (errors.__doc__ or "").splitlines()
-        if line.strip()[:2] in {"├─", "└─"}
+        if line.removeprefix("    │").strip()[:2] in {"├─", "└─"}
     }
     assert drawn | {"BursarError"} == set(errors.__all__)
 

@@ -98,6 +98,7 @@ class LiveView:
     def _is_told_below(self, data: dict[str, Any]) -> bool:
         """Whether a line about the sub-agent says it already."""
         return self._below is not None and data.get("name") == "task" and not data.get("is_error")
+
     def _show_shortage(self, event: "ClientEvent") -> None:
         """Say once of each account that sub-agents wait for it: nobody else tells the person."""
         data = event.data

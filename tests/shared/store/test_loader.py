@@ -15,8 +15,8 @@ def test_the_names_of_keys_come_from_the_header() -> None:
     assert Script("budget_reserve").keys == (
         "session", "effects", "hold", "timers", "turn", "account+",
     )  # fmt: skip
-    assert Script("inbox_put").keys[-1] == "under_way"
-    assert len(Script("inbox_put").keys) == 21
+    assert Script("inbox_put").keys[-1] == "account"
+    assert len(Script("inbox_put").keys) == 26
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -45,7 +45,7 @@ def test_only_what_frees_or_settles_may_run_out_of_memory() -> None:
     allowed = {name for name in SCRIPTS if "allow-oom" in Script(name).shebang}
     assert allowed == {
         "approval_close", "approval_expire", "audit_trim", "barrier", "budget_end",
-        "capability_forget", "lease_release", "lease_renew", "step_commit", "timer_defer",
+        "capability_forget", "context_compact", "lease_release", "lease_renew", "step_commit", "timer_defer",
         "turn_cancel", "turn_finish", "webhook_remove", "workspace_kill",
     }  # fmt: skip
 
