@@ -123,6 +123,7 @@ def import_(
     Example: bursar sessions import reports.json --new-id
     """
     document = _read(file)
+    _check(document)
     with connect(ctx, workspace, timeout_s=_TRANSFER_S) as client:
         view = client.import_session(
             document,
@@ -143,3 +144,13 @@ def _read(file: Path) -> bytes:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}", field="FILE") from None
+
+
+def _check(document: bytes) -> None:
+    """Refuse a file that is none of ours by its name, before it is sent."""
+    import msgspec
+
+    try:
+        msgspec.json.decode(document, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidInput(f"expected an exported session: {error}", field="FILE") from None

@@ -103,3 +103,14 @@ def test_where_a_session_comes_from_is_shown(bursar: Bursar, stub: StubGateway) 
     shown = bursar("sessions", "show", "s2").out
     assert "s1, up to message 4" in shown
     assert "acme/s0" in shown
+
+
+@pytest.mark.parametrize("content", ['{"format": 1', "[]", "{} {}", "", "\x00"])
+def test_a_file_that_is_no_export_is_not_sent(
+    bursar: Bursar, stub: StubGateway, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text(content)
+    ran = bursar("sessions", "import", str(file))
+    assert (ran.status, stub.seen) == (2, [])
+    assert ran.err.startswith("bursar: FILE: expected an exported session: ")
