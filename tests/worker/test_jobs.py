@@ -213,6 +213,10 @@ async def test_answers_are_of_the_form_that_the_job_asks_for(place: Site) -> Non
         job = await make(place, "one", "two", output=schema)
         await over(place, job.id)
     assert [each.output for each in await results(place, job.id)] == [{"n": 7}, {"n": 7}]
+    again = next(each for each in wrong.prompts if len(each.messages) > 1).messages[-1]
+    assert isinstance(again, UserMessage)
+    assert again.text.startswith("Your answer does not fit what was asked for: ")
+    assert "arguments" not in again.text
     assert "JSON Schema" in wrong.prompts[0].system
     assert "Another agent" not in wrong.prompts[0].system
 
