@@ -66,6 +66,19 @@ async def test_a_place_that_comes_free_goes_to_the_first_of_the_line(family: Fam
     assert await claim(family.child(0), two, "c3") == ClaimRefused("blocked", "tree")
 
 
+async def test_a_session_that_is_claimed_out_of_turn_leaves_the_line(family: Family) -> None:
+    """Else the next place that comes free would be offered to it, and to nobody behind it."""
+    one = with_settings(family.stage.store, max_tree_running=1)
+    await family.give(family.wish(3), one)
+    early, last = family.child(1), family.child(2)
+    claimed = await claim(early, one, "c1")
+    assert isinstance(claimed, Claimed)
+    line = family.stage.session.tree_blocked
+    assert await in_line(family.stage, line) == [last.session.ref]
+    assert await leases.release(one, claimed.lease) is not None
+    assert claimed.lease.next_blocked == [f"tree {last.session.ref}"]
+
+
 async def test_a_session_that_is_taken_over_keeps_its_place(family: Family) -> None:
     one = with_settings(family.stage.store, max_tree_running=1)
     await family.give(family.wish(1), one)

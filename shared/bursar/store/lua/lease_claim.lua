@@ -30,7 +30,7 @@ local function serves(agent)
 end
 
 local s = redis.call('HMGET', session, 'id', 'state', 'owner', 'lease_until_ms', 'worker', 'epoch',
-  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn', 'cancelling', 'attempts')
+  'inbox_seq', 'seen_seq', 'takeover', 'agent', 'turn', 'cancelling', 'attempts', 'blocked')
 if not s[1] then
   redis.call('ZREM', ready, ref)
   redis.call('ZREM', leases, ref)
@@ -81,6 +81,9 @@ if not again then
     block(session, blocked, list, why, ref, place, now)
     return {'blocked', why}
   end
+  -- A place that comes free is offered to the first of a line, which must want it.
+  local line = ({paused = blocked_paused, tree = tree_blocked, cap = blocked_cap})[s[14]]
+  if line then unblock(session, blocked, line, ref) end
   redis.call('HSET', session, 'epoch', tonumber(s[6]) + 1, 'owner', owner, 'worker', worker,
     'lease_until_ms', now + lease_ms, 'append_no', 0, 'blocked', '',
     'takeover', takeover and 1 or 0)
