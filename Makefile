@@ -12,6 +12,8 @@ INPUT ?=
 SCENE ?=
 ARGS ?=
 NAME ?= turns
+# Most tests wait most of the time, so more of them run at once than there are cores.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fmt bench clean
@@ -24,8 +26,8 @@ setup: $(READY) ## make .venv with everything in it
 demo: $(READY) ## an agent reads a folder and writes a report: make demo INPUT=folder SCENE=approval (or purse)
 	@$(BIN)/bursar demo $(if $(INPUT),--input "$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
-test: $(READY) ## all tests, or some: make test ARGS="tests/scripts -k reserve"
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## all tests, in JOBS processes, or some: make test ARGS="tests/scripts -k reserve"
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-q --numprocesses $(JOBS) --dist loadfile)
 
 check: $(READY) ## lint, format, types
 	@$(BIN)/ruff check .

@@ -220,7 +220,8 @@ def test_a_question_of_the_tree_comes_to_whoever_talks_to_its_root(
     asked(client, 2)
     chat.line("l")
     shown = answer(chat, 'to  "child"', "o")
-    assert f"puppet {session.id} → puppet {child.id}" in shown
+    unwrapped = " ".join(shown.replace("│", " ").split())
+    assert f"puppet {session.id} → puppet {child.id}" in unwrapped
     chat.expect("approved; the call runs now")
     chat.press("\x03")
     chat.expect("was cancelled")

@@ -45,8 +45,8 @@ def test_only_what_frees_or_settles_may_run_out_of_memory() -> None:
     allowed = {name for name in SCRIPTS if "allow-oom" in Script(name).shebang}
     assert allowed == {
         "approval_close", "approval_expire", "audit_trim", "barrier", "budget_end",
-        "capability_forget", "context_compact", "lease_release", "lease_renew", "step_commit", "timer_defer",
-        "turn_cancel", "turn_finish", "webhook_remove", "workspace_kill",
+        "capability_forget", "context_compact", "lease_release", "lease_renew", "step_commit",
+        "timer_defer", "turn_cancel", "turn_finish", "webhook_remove", "workspace_kill",
     }  # fmt: skip
 
 
