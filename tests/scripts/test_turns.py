@@ -347,3 +347,14 @@ async def test_the_first_turn_of_a_lease_gives_way_to_nobody(stage: Stage) -> No
     await stage.store.redis.call("ZADD", stage.ws.shard.blocked_cap(stage.ws.id), 1, "acme/other")
     item = InboxItem(accepted.inbox_seq, "input", accepted.turn)
     assert await stage.try_start(claimed.lease, item) is Started.YES
+
+
+async def test_an_answer_that_asks_for_thousands_of_calls_is_committed(stage: Stage) -> None:
+    lease, turn = await stage.running()
+    asked = [f"call:{number}" for number in range(9000)]
+    await stage.commit(lease, turn, Commit(effects=dict.fromkeys(asked, "intent")))
+    assert len(await stage.hash(stage.session.effects)) == 9000
+    said = [AssistantMessage(str(number)) for number in range(9000)]
+    await stage.commit(lease, turn, Commit(effects_done=asked, messages=said))
+    assert await stage.hash(stage.session.effects) == {}
+    assert await stage.field("message_count") == "9001"

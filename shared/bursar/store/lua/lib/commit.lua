@@ -48,6 +48,12 @@ local function apply_settlement(c, turn, effects, now)
   end
   return list, table.concat(noted.waiting, ',')
 end
+-- A model may ask for any number of calls, and Lua passes 8,000 values at most.
+local function in_parts(command, key, values)
+  for i = 1, #values, 1000 do
+    redis.call(command, key, unpack(values, i, math.min(i + 999, #values)))
+  end
+end
 local function apply_commit(c, inbox, messages, effects, turn, workspace, log, now)
   for _, record in ipairs(c.records) do audit(workspace, log, now, record) end
   for _, item in ipairs(c.items) do
@@ -57,12 +63,10 @@ local function apply_commit(c, inbox, messages, effects, turn, workspace, log, n
       redis.call('HINCRBY', turn, 'injections', -1)
     end
   end
-  if #c.messages > 0 then
-    redis.call('RPUSH', messages, unpack(c.messages))
-    redis.call('HINCRBY', session, 'message_count', #c.messages)
-  end
-  if #c.effects > 0 then redis.call('HSET', effects, unpack(c.effects)) end
-  if #c.effects_done > 0 then redis.call('HDEL', effects, unpack(c.effects_done)) end
+  in_parts('RPUSH', messages, c.messages)
+  if #c.messages > 0 then redis.call('HINCRBY', session, 'message_count', #c.messages) end
+  in_parts('HSET', effects, c.effects)
+  in_parts('HDEL', effects, c.effects_done)
   if c.verdict ~= '' then redis.call('HSET', turn, 'verdict', c.verdict) end
   if #c.turn_done > 0 then redis.call('HDEL', turn, unpack(c.turn_done)) end
   if c.steps > 0 then
