@@ -251,3 +251,13 @@ async def test_tasks_that_have_spent_the_part_of_one_above_fail_and_ask_nobody(p
     assert asked == 0
     assert ended.state == "succeeded", ended
     assert "money" in ended.output, ended.output
+
+
+async def test_a_long_list_stays_json_and_counts_what_it_leaves_out(place: Site) -> None:
+    prompts = [f"item{number}" for number in range(60)]
+    async with working(place.store, lead, leaf, tool_output_max=4_000):
+        _, turn = await place.run("lead", call("ask", prompts=prompts))
+    *shown, counted = json.loads(turn.output)
+    assert all(each["ok"] for each in shown)
+    assert counted == {"left_out": 60 - len(shown), "of_them_ok": 60 - len(shown)}
+    assert 10 < len(shown) < 60

@@ -16,6 +16,7 @@ from bursar_worker.calls import Outcome
 __all__ = ["Report", "read_reports", "rendered"]
 
 _LEAST_CHARS = 200
+_COUNTED_CHARS = 100  # of the entry that says how many others there are
 _WAYS = {"timed_out": "timed out", "budget_exhausted": "ran out of money"}
 
 
@@ -78,7 +79,21 @@ def rendered(reports: Sequence[Report], *, single: bool, max_chars: int) -> Outc
     share = max(_LEAST_CHARS, max_chars * 4 // 5 // len(reports))
     listed = [_entry(report, share) for report in reports]
     failed = not any(report.ok for report in reports)
-    return Outcome(render_output(listed, max_chars), is_error=failed)
+    return Outcome(_whole_json(listed, reports, max_chars), is_error=failed)
+
+
+def _whole_json(listed: list[dict[str, Any]], reports: Sequence[Report], max_chars: int) -> str:
+    """The list, of which the last ones are counted only if it is too long: it stays JSON."""
+    sizes = [len(render_output(entry, max_chars)) + 1 for entry in listed]
+    if sum(sizes) < max_chars:
+        return render_output(listed, max_chars)
+    room, shown = max_chars - _COUNTED_CHARS, 0
+    while shown < len(sizes) and sizes[shown] <= room:
+        room -= sizes[shown]
+        shown += 1
+    left = reports[shown:]
+    counted = {"left_out": len(left), "of_them_ok": sum(report.ok for report in left)}
+    return render_output([*listed[:shown], counted], max_chars)
 
 
 def _alone(report: Report, max_chars: int) -> Outcome:
