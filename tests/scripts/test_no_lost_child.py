@@ -322,10 +322,6 @@ BUGS = {
     "a half-empty window does not wake": (
         "(open == 0 or open == math.floor(tonumber(j[4]) / 2))", "open == 0",
     ),
-    "an empty window does not wake": (
-        "(open == 0 or open == math.floor(tonumber(j[4]) / 2))",
-        "open > 0 and open == math.floor(tonumber(j[4]) / 2)",
-    ),
     "a turn that was woken is not found": (
         "make_ready(r.parent, r.ready, r.ref, now)", "",
     ),
