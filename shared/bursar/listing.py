@@ -7,12 +7,13 @@ from bursar.ids import check_user, check_workspace
 from bursar.registry import redis_ms
 from bursar.sessions import SessionView, view
 from bursar.store.codec import scored
-from bursar.store.keys import STATES
+from bursar.store.keys import STATES, root_of
 from bursar.store.store import Store
 
 __all__ = ["SessionPage", "index_page", "list_sessions"]
 
 _PAGE_MAX = 200
+_SKIMMED = 1000  # ids a round where most of them are left out unread
 _ROUNDS_MAX = 10  # bounds one request when filters leave little of each page
 
 
@@ -30,6 +31,7 @@ async def list_sessions(
     user: str = "",
     state: str = "",
     workspace_path: str = "",
+    roots: bool = False,
     cursor: str = "",
     limit: int = 50,
 ) -> SessionPage:
@@ -37,6 +39,10 @@ async def list_sessions(
 
     The narrowest index that fits is walked, and the other filters are applied to what it holds, so
     a page may be shorter than ``limit`` although ``cursor`` says that there is more.
+
+    Args:
+        roots: leave out sessions below others, of which a job has thousands.
+
     """
     ws = store.workspace(check_workspace(workspace))
     if not 1 <= limit <= _PAGE_MAX:
@@ -54,18 +60,21 @@ async def list_sessions(
     filters = {field: value for field, value in wanted.items() if value}
     found: list[SessionView] = []
     position = _parse_cursor(cursor)
+    step = _SKIMMED if roots else limit
     for _ in range(_ROUNDS_MAX):
-        members = await _members(store, index, position, limit + 1)
-        for sid, score in members[:limit]:
+        members = await _members(store, index, position, step + 1)
+        for sid, score in members[:step]:
             if len(found) == limit:
                 return SessionPage(found, _cursor(position))
             position = (score, sid)
+            if roots and root_of(sid) != sid:
+                continue
             session = await _try_get(store, workspace, sid)
             if session and all(
                 getattr(session, field) == value for field, value in filters.items()
             ):
                 found.append(session)
-        if len(members) <= limit:
+        if len(members) <= step:
             return SessionPage(found)
         if len(found) == limit:
             break

@@ -1,5 +1,7 @@
 """Lists of sessions: every one once, whatever the scores."""
 
+from typing import Any
+
 import pytest
 
 from bursar import sessions, workspaces
@@ -24,7 +26,7 @@ async def make(store: Store, registry: Registry, n: int, **spec: str) -> list[st
     ]
 
 
-async def walk(store: Store, *, limit: int, **filters: str) -> list[str]:
+async def walk(store: Store, *, limit: int, **filters: Any) -> list[str]:
     found: list[str] = []
     cursor = ""
     for _ in range(600):
@@ -116,3 +118,17 @@ async def test_a_bad_argument_is_named(acme: Store, field: str, arguments: dict[
     with pytest.raises(InvalidInput) as caught:
         await list_sessions(acme, "acme", **arguments)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+async def test_roots_are_found_behind_thousands_of_sessions_below_others(
+    acme: Store, registry: Registry
+) -> None:
+    roots = [(await sessions.create(acme, registry, "acme", SessionSpec("echo"))).id for _ in "ab"]
+    index = acme.workspace("acme").sessions
+    below = [part for n in range(2500) for part in (2**45 + n, f"{roots[0]}~{n}")]
+    await acme.redis.call("ZADD", index, *below)
+    page = await list_sessions(acme, "acme", roots=True, limit=1)
+    assert [each.id for each in page.sessions] == [roots[1]]
+    rest = await list_sessions(acme, "acme", roots=True, limit=5, cursor=page.cursor)
+    assert ([each.id for each in rest.sessions], rest.cursor) == ([roots[0]], "")
+    await acme.redis.call("ZREM", index, *below[1::2])

@@ -53,10 +53,14 @@ async def get_sessions(
     user: FromQuery[str] = "",
     in_state: Annotated[str, QueryParameter(name="state")] = "",
     workspace_path: FromQuery[str] = "",
+    roots: FromQuery[bool] = False,
     cursor: FromQuery[str] = "",
     limit: FromQuery[int] = 50,
 ) -> SessionPage:
-    """Sessions by activity, newest first. `cursor` of one page asks for the next."""
+    """Sessions by activity, newest first. `cursor` of one page asks for the next.
+
+    `roots` leaves out those below others.
+    """
     await workspaces.locate(gateway.store, ws)
     return await list_sessions(
         gateway.store,
@@ -64,6 +68,7 @@ async def get_sessions(
         user=user,
         state=in_state,
         workspace_path=workspace_path,
+        roots=roots,
         cursor=cursor,
         limit=limit,
     )

@@ -28,15 +28,20 @@ def list_sessions(
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only in this state, such as running.")] = None,
     path: Annotated[str | None, typer.Option(help="Only with this workspace path.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those of sub-agents, below others.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List sessions by activity, newest first.
+    """List sessions by activity, newest first; `bursar tree` shows what is below one.
 
     Example: bursar sessions list --state running --json
     """
     with connect(ctx, workspace) as client:
-        page = client.list_sessions(user=user, state=state, workspace_path=path, limit=limit)
+        page = client.list_sessions(
+            user=user, state=state, workspace_path=path, roots=not everything, limit=limit
+        )
     if as_json:
         print_json(page.sessions)
         return

@@ -195,12 +195,18 @@ class Routes(
         user: str | None = None,
         state: str | None = None,
         workspace_path: str | None = None,
+        roots: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[SessionPage]:
-        """One page of sessions by activity, newest first."""
+        """One page of sessions by activity, newest first; with ``roots`` none below others."""
         params = given(
-            user=user, state=state, workspace_path=workspace_path, cursor=cursor, limit=limit
+            user=user,
+            state=state,
+            workspace_path=workspace_path,
+            roots="true" if roots else None,
+            cursor=cursor,
+            limit=limit,
         )
         path = self._in_workspace("/sessions")
         return Call(method="GET", path=path, kind=SessionPage, params=params)

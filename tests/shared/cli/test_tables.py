@@ -18,7 +18,7 @@ def test_sessions_are_listed_with_whole_ids(bursar: Bursar, stub: StubGateway) -
     assert (ran.status, long in ran.out, "1,234" in ran.out) == (0, True, True)
     assert "\x1b" not in ran.out
     assert "--limit" in ran.err
-    assert stub.seen[0].query == "user=ann&state=idle&limit=3"
+    assert stub.seen[0].query == "user=ann&state=idle&roots=true&limit=3"
 
 
 def test_sessions_json_is_an_array(bursar: Bursar, stub: StubGateway) -> None:
