@@ -35,9 +35,6 @@ local inbox_seq, outcome = queue_turn({
   blocked = blocked, blocked_paused = blocked_paused, blocked_agent = blocked_agent,
 }, now)
 if answer.state == 'approved' then redis.call('HSET', turn, 'deferred', answer.id) end
-local list = {'turn.queued', event}
-if outcome == 'no_worker' then
-  outcome, list[3], list[4] = 'blocked', 'turn.waiting', waiting_event
-end
+local list, found = queued_events(outcome, event, waiting_event)
 emit(session, events, answer.log_max, now, list)
-return {'ok', outcome, s[3], s[6], s[7], s[4], tostring(inbox_seq)}
+return {'ok', found, s[3], s[6], s[7], s[4], tostring(inbox_seq)}

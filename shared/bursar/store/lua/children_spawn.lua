@@ -79,12 +79,11 @@ local function why_not(fresh)
     return {'tree_full', max_live}
   end
   local w = redis.call('HMGET', workspace, 'killed', 'max_sessions', 'max_queued')
-  local c = redis.call('HMGET', ws_stats, 'sessions:live', 'turns:queued')
+  local open = tonumber(redis.call('HGET', ws_stats, 'sessions:live') or 0)
   if w[1] == '1' then return {'killed'} end
-  if w[2] ~= 'unlimited' and tonumber(c[1] or 0) + fresh > tonumber(w[2]) then return {'workspace_full', w[2]} end
-  local cap = tonumber(w[3]) and w[3] or max_queued
-  if tonumber(c[2] or 0) + fresh > tonumber(cap) then return {'queue_full', cap} end
-  return nil
+  if w[2] ~= 'unlimited' and open + fresh > tonumber(w[2]) then return {'workspace_full', w[2]} end
+  local full = queue_full(w[3], max_queued, fresh)
+  return full and {'queue_full', full}
 end
 local function open_child(o, tid)
   session, events = o.hash, o.events
@@ -99,12 +98,10 @@ local function open_child(o, tid)
   audit(workspace, log, now, o.record)
   open_session(o, 'queued', now)
   write_turn(o, 1, now)
-  local outcome = place_turn(o, now)
-  local told = {'session.created', o.created, 'turn.queued', o.queued}
-  if outcome == 'no_worker' then told[5], told[6] = 'turn.waiting', o.waiting end
-  emit(session, events, log_max, now, told)
+  local told, found = queued_events(place_turn(o, now), o.queued, o.waiting)
+  emit(session, events, log_max, now, {'session.created', o.created, unpack(told)})
   session, events = parent, parent_events
-  return outcome == 'ring'
+  return found == 'ring'
 end
 
 local list = read_children()

@@ -53,10 +53,8 @@ if if_busy == 'inject' and under_way_tid ~= '' then
   if not driven then make_ready(session, ready, ref, now) end
   return {'injected', under_way_tid, s[13], driven and 'held' or 'ring', s[8], s[9], tostring(inbox_seq)}
 end
-local queued_max = tonumber(caps[3]) and caps[3] or max_queued
-if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(queued_max) then
-  return {'queue_full', queued_max}
-end
+local full = queue_full(caps[3], max_queued, 1)
+if full then return {'queue_full', full} end
 local interrupts = if_busy == 'interrupt' and under_way_tid ~= ''
 if interrupts then
   ask_cancel(session, account, inbox, under_way, under_way_tid, 'cancelled', reason, now)
@@ -68,9 +66,6 @@ local inbox_seq, outcome = queue_turn({
   blocked_agent = blocked_agent,
 }, now)
 remember(idem, fingerprint, tid, idem_ttl_ms)
-local list = {'turn.queued', event}
-if outcome == 'no_worker' then
-  outcome, list[3], list[4] = 'blocked', 'turn.waiting', waiting_event
-end
+local list, found = queued_events(outcome, event, waiting_event)
 local seq = emit(session, events, log_max, now, list)
-return {'ok', tid, tostring(seq - #list / 2 + 1), outcome, s[8], s[9], tostring(inbox_seq)}
+return {'ok', tid, tostring(seq - #list / 2 + 1), found, s[8], s[9], tostring(inbox_seq)}

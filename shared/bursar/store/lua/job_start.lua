@@ -34,8 +34,8 @@ if again == '1' and not s[5] or again == '0' and s[4] ~= total then return {'not
 if again == '1' and s[7] == s[5] then return {'nothing_failed'} end
 local caps = redis.call('HMGET', workspace, 'paused', 'killed', 'max_queued')
 if caps[2] == '1' then return {'killed'} end
-local cap = tonumber(caps[3]) and caps[3] or max_queued
-if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) >= tonumber(cap) then return {'queue_full', cap} end
+local full = queue_full(caps[3], max_queued, 1)
+if full then return {'queue_full', full} end
 
 if again == '0' then
   redis.call('HSET', session, 'job_total', total, 'job_open', 0, 'job_succeeded', 0, 'job_failed', 0)
@@ -51,7 +51,6 @@ local inbox_seq, outcome = queue_turn({
   blocked_agent = blocked_agent,
 }, now)
 remember(idem, fingerprint, tid, idem_ttl_ms)
-local list = {'turn.queued', event}
-if outcome == 'no_worker' then outcome, list[3], list[4] = 'blocked', 'turn.waiting', waiting_event end
+local list, found = queued_events(outcome, event, waiting_event)
 emit(session, events, log_max, now, list)
-return {'ok', tid, outcome, s[9], tostring(inbox_seq), s[10], s[11]}
+return {'ok', tid, found, s[9], tostring(inbox_seq), s[10], s[11]}

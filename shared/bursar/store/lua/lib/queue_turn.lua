@@ -1,8 +1,13 @@
--- Puts a turn at the end of its session's line, and the session where somebody finds it. `q` says what
--- is known of both: sid ref tid input inbox turn indexes, state driven blocked_now interrupts paused
--- no_worker tree_full of the session, and the keys ready blocked blocked_paused blocked_agent.
--- Returns the number of the inbox item and 'ring', 'held' or 'blocked', or 'no_worker' for the latter.
+-- Puts turns in the line of their session. `q` says what is known of both: sid ref tid input inbox turn
+-- indexes, state driven blocked_now interrupts paused no_worker tree_full of the session, and the keys
+-- ready blocked blocked_paused blocked_agent.
 -- include: lease
+-- How many turns may wait in the workspace, if `fresh` more would be too many; `own` is its own bound.
+local function queue_full(own, max_queued, fresh)
+  local max = tonumber(own) and own or max_queued
+  if tonumber(redis.call('HGET', ws_stats, 'turns:queued') or 0) + fresh > tonumber(max) then return max end
+  return nil
+end
 local function write_turn(q, inbox_seq, now)
   redis.call('RPUSH', q.inbox, string.format('%d input ', inbox_seq) .. q.tid)
   redis.call('HSET', q.turn, 'id', q.tid, 'session', q.sid, 'state', 'queued', 'input', q.input,
@@ -30,6 +35,13 @@ local function place_turn(q, now)
   end
   return 'ring'
 end
+-- The events of a turn that was put in line, and 'ring', 'held' or 'blocked'.
+local function queued_events(outcome, queued, waiting)
+  if outcome ~= 'no_worker' then return {'turn.queued', queued}, outcome end
+  return {'turn.queued', queued, 'turn.waiting', waiting}, 'blocked'
+end
+-- Puts a turn at the end of its session's line, and the session where somebody finds it. Returns the
+-- number of the inbox item, and as place_turn, or 'held' if whoever drives the session takes it.
 local function queue_turn(q, now)
   local inbox_seq = redis.call('HINCRBY', session, 'inbox_seq', 1)
   write_turn(q, inbox_seq, now)
