@@ -19,7 +19,7 @@ from bursar.store.codec import encode_message, text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts import inputs, sessions
 from bursar.store.scripts.inputs import IF_BUSY, Accepted, Busy, Facts
-from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.leases import Ring, Told
 from bursar.store.scripts.sessions import Idempotency
 from bursar.store.store import Store
 from bursar.turns import TurnView
@@ -162,9 +162,7 @@ class Inputs:
             actor=actor,
         )
         if cancelled.told is not None:
-            await self._bells.tell(
-                cancelled.told.ring, cancelled.told.outcome, cancelled.told.worker
-            )
+            await self._bells.tell(cancelled.told)
         return cancelled.status
 
     async def cancel_session(self, session: SessionKeys, reason: str) -> None:
@@ -221,7 +219,7 @@ class Inputs:
         turn: str = "",
     ) -> None:
         ring = Ring(session, agent, priority, at.epoch, at.inbox_seq, turn)
-        await self._bells.tell(ring, at.outcome, at.worker)
+        await self._bells.tell(Told(ring, at.outcome, at.worker))
 
 
 def check_reason(reason: str) -> str:

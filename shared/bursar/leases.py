@@ -9,7 +9,7 @@ from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
 
 if TYPE_CHECKING:
-    from bursar.store.scripts.above import Told
+    from bursar.store.scripts.leases import Told
 
 __all__ = ["ClaimRefused", "Claimed", "InboxItem", "Lease"]
 

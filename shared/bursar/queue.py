@@ -20,7 +20,7 @@ from bursar.settings import Settings
 from bursar.store.keys import PRIORITIES, GlobalKeys
 from bursar.store.redis import RedisClient, connect
 from bursar.store.route import route_of
-from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.leases import Ring, Told
 from bursar.store.scripts.queue import BELL, put_job
 from bursar.store.store import Store
 from bursar.store.topology import Topology
@@ -115,18 +115,18 @@ class Bells:
         except StoreUnavailable as error:
             logger.warning("no bell for %s, the sweeper will ring: %s", ring.session.ref, error)
 
-    async def tell(self, ring: Ring, outcome: str, worker: str = "") -> None:
-        """Tell of news in a session: by a bell, or who drives it, as a script's ``outcome`` says.
+    async def tell(self, told: Told) -> None:
+        """Tell of news in a session: by a bell, or who drives it, as a script says.
 
         What was written is durable: should nobody hear it, sweeper and heartbeat find it.
         """
         try:
-            if outcome == "ring":
-                await self.ring(ring)
-            elif outcome == "held":
-                await self.poke(worker, ring.session.ref)
+            if told.outcome == "ring":
+                await self.ring(told.ring)
+            elif told.outcome == "held":
+                await self.poke(told.worker, told.ring.session.ref)
         except StoreUnavailable as error:
-            logger.warning("nobody could be told of %s: %s", ring.session.ref, error)
+            logger.warning("nobody could be told of %s: %s", told.ring.session.ref, error)
 
     async def poke(self, worker: str, ref: str) -> None:
         """Tell the worker that drives ``ref`` to look at its inbox now."""

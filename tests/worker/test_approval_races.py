@@ -178,7 +178,7 @@ async def test_a_question_is_closed_as_granted_only_if_the_grant_served_it(
             session = workspace.session(each.session)
             woken = await scripts.wake(place.store, session, each.id, each.turn)
             assert woken is not None
-            await place.bells.tell(woken.ring, woken.outcome, woken.worker)
+            await place.bells.tell(woken)
 
         async def one_sent() -> bool:
             return len(post.sent) == 1
@@ -216,7 +216,7 @@ async def test_a_question_that_a_grant_has_settled_is_closed_after_a_crash(
         session = workspace.session(question.session)
         woken = await scripts.wake(place.store, session, question.id, question.turn)
         if woken is not None:
-            await place.bells.tell(woken.ring, woken.outcome, woken.worker)
+            await place.bells.tell(woken)
         await place.ended(tid)
         assert not (await place.question(question.id)).is_open
 

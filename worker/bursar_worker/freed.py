@@ -34,7 +34,7 @@ class Freed:
         """Ring for sessions that waited for the place that is free now, and for the one above."""
         self.wake_waiters()
         for told in self._lease.told:
-            await self._kit.bells.tell(told.ring, told.outcome, told.worker)
+            await self._kit.bells.tell(told)
         self._lease.told.clear()
         ws = self._lease.session.workspace
         for blocked in self._lease.next_blocked:

@@ -52,5 +52,5 @@ class GateTimers:
         )
         if woken is None:
             return 0
-        await self._bells.tell(woken.ring, woken.outcome, woken.worker)
+        await self._bells.tell(woken)
         return 1

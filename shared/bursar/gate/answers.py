@@ -29,8 +29,9 @@ from bursar.store.codec import encode_json, encode_message
 from bursar.store.keys import SessionKeys, WorkspaceKeys
 from bursar.store.scripts import approvals as scripts
 from bursar.store.scripts.allowances import grant_of
-from bursar.store.scripts.approvals import Answer, Grant, Later, Woken
+from bursar.store.scripts.approvals import Answer, Grant, Later
 from bursar.store.scripts.capabilities import grant_of as capability_grant
+from bursar.store.scripts.leases import Told
 from bursar.store.store import Store
 
 __all__ = ["Answers", "Decision"]
@@ -127,7 +128,7 @@ class Answers:
             else:
                 woken = await self._answer(workspace, view, decision, by, answer_id)
             if woken is not None:
-                await self._bells.tell(woken.ring, woken.outcome, woken.worker)
+                await self._bells.tell(woken)
                 await self._settle_others(workspace, view, decision)
                 return await approvals.get(self._store, workspace, approval_id)
         raise Conflict("the question keeps changing, try again", code="approval_changing")
@@ -139,7 +140,7 @@ class Answers:
         decision: Decision,
         by: str,
         answer_id: str,
-    ) -> Woken | None:
+    ) -> Told | None:
         session = workspace.session(view.session)
         grant = await self._grant(workspace, view, decision, by)
         edited = _edited(decision)
@@ -171,7 +172,7 @@ class Answers:
 
     async def _defer(
         self, workspace: WorkspaceKeys, view: ApprovalView, decision: Decision, by: str
-    ) -> Woken | None:
+    ) -> Told | None:
         """Nobody can decide now: what the deadline would bring comes at once."""
         if decision.arguments_sha256 != view.arguments_sha256:
             raise Conflict("the arguments are not those that you saw", code="other_call")
@@ -262,7 +263,7 @@ class Answers:
                 logger.warning("question %s was not looked at again: %s", view.id, error)
                 return
             if woken is not None:
-                await self._bells.tell(woken.ring, woken.outcome, woken.worker)
+                await self._bells.tell(woken)
 
 
 def _as_before(view: ApprovalView, answer_id: str, decision: Decision) -> ApprovalView:

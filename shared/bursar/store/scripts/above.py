@@ -8,9 +8,9 @@ import msgspec
 from bursar.events import Span
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
-from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.leases import Told, read_told
 
-__all__ = ["Above", "Told", "told_of"]
+__all__ = ["Above", "told_above"]
 
 
 class Above(msgspec.Struct, frozen=True):
@@ -47,18 +47,8 @@ class Above(msgspec.Struct, frozen=True):
         return [self.join, self.slot, parent.ref if self.join else "", self.turn, event.body]
 
 
-class Told(msgspec.Struct, frozen=True):
-    """How somebody is to be told of news in a session; `bursar.queue.Bells.tell` takes these."""
-
-    ring: Ring
-    outcome: str
-    worker: str = ""
-
-
-def told_of(session: SessionKeys, parent: str, reply: Sequence[Any]) -> Told | None:
-    """Read how the session above is told: ``outcome worker agent priority epoch inbox_seq``."""
+def told_above(session: SessionKeys, parent: str, reply: Sequence[Any]) -> Told | None:
+    """Read how the session above is told. None: it has nothing to do now, or there is none."""
     if len(reply) < 6 or text(reply[0]) == "none":
         return None
-    outcome, worker, agent, priority = map(text, reply[:4])
-    above = session.workspace.session(parent)
-    return Told(Ring(above, agent, priority, int(reply[4]), int(reply[5])), outcome, worker)
+    return read_told(session.workspace.session(parent), reply)

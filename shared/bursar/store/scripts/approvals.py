@@ -10,7 +10,7 @@ from bursar.events import Span
 from bursar.leases import Lease
 from bursar.store.codec import pairs, text
 from bursar.store.keys import SessionKeys
-from bursar.store.scripts.leases import Ring
+from bursar.store.scripts.leases import Told, read_told
 from bursar.store.scripts.loader import Script
 from bursar.store.scripts.sessions import index_keys
 from bursar.store.statuses import raise_for
@@ -18,9 +18,9 @@ from bursar.store.store import Store
 
 __all__ = [
     "Answer",
+    "Expired",
     "Grant",
     "Later",
-    "Woken",
     "answer",
     "answer_later",
     "close",
@@ -85,15 +85,9 @@ class Later(msgspec.Struct, frozen=True):
     no_worker: bool
 
 
-class Woken(msgspec.Struct, frozen=True):
-    """Who is to be told: ``outcome`` is to ``ring``, or that ``worker`` has it ``held``, or rest.
+class Expired(Told, frozen=True):
+    """Who is to be told that a question's time was over: it is ``deferred`` or ``expired`` now."""
 
-    `bursar.queue.Bells.tell` takes these.
-    """
-
-    ring: Ring
-    outcome: str
-    worker: str = ""
     state: str = ""
 
 
@@ -118,7 +112,7 @@ def question_keys(session: SessionKeys, approval: str, grants: str = "") -> list
     ]
 
 
-async def answer(store: Store, session: SessionKeys, given: Answer, turn: str) -> Woken | None:
+async def answer(store: Store, session: SessionKeys, given: Answer, turn: str) -> Told | None:
     """Take the one answer to a question whose call waits. None: it was deferred meanwhile.
 
     Raises:
@@ -128,12 +122,12 @@ async def answer(store: Store, session: SessionKeys, given: Answer, turn: str) -
     """
     keys = question_keys(session, given.approval, given.grant.key if given.grant else "")
     reply = await store.run(_ANSWER, keys, [*_answer_args(store, session, given), turn])
-    return _woken(session, reply)
+    return _answered(session, reply)
 
 
 async def answer_later(
     store: Store, session: SessionKeys, given: Answer, later: Later
-) -> Woken | None:
+) -> Told | None:
     """The same for a question whose turn has gone on: the answer becomes an input."""
     ws = session.workspace
     shard = ws.shard
@@ -156,7 +150,7 @@ async def answer_later(
         int(later.no_worker),
         store.settings.max_inbox,
     ]
-    return _woken(session, await store.run(_LATER, keys, args), later.turn)
+    return _answered(session, await store.run(_LATER, keys, args), later.turn)
 
 
 def _answer_args(store: Store, session: SessionKeys, given: Answer) -> list[Any]:
@@ -190,7 +184,7 @@ async def expire(
     told: bytes,
     audit: bytes,
     early: str = "",
-) -> Woken | None:
+) -> Expired | None:
     """A question's time is over. None: it is not, or the question is gone.
 
     Args:
@@ -211,8 +205,8 @@ async def expire(
     ]
     reply = await store.run(_EXPIRE, question_keys(session, approval), args)
     if reply[0] in {"deferred", "expired"}:
-        woken = _woken(session, ["ok", *reply[1:]])
-        return msgspec.structs.replace(woken, state=text(reply[0])) if woken else None
+        told_by = read_told(session, reply[1:])
+        return Expired(told_by.ring, told_by.outcome, told_by.worker, text(reply[0]))
     if early and reply[0] != "not_due":
         _refuse(reply)
     return None
@@ -253,21 +247,19 @@ async def close(
     return text(reply[1]) if reply[0] == "already" else state
 
 
-async def wake(store: Store, session: SessionKeys, approval: str, turn: str) -> Woken | None:
+async def wake(store: Store, session: SessionKeys, approval: str, turn: str) -> Told | None:
     """Let a session look at its question again, because something was granted."""
     keys = question_keys(session, approval)
     reply = await store.run(_WAKE, keys, [session.ref, turn])
-    return None if reply[0] == "gone" else _woken(session, ["ok", *reply])
+    return None if reply[0] == "gone" else read_told(session, reply)
 
 
-def _woken(session: SessionKeys, reply: list[Any], turn: str = "") -> Woken | None:
+def _answered(session: SessionKeys, reply: list[Any], turn: str = "") -> Told | None:
     if reply[0] == "stale":
         return None
     if reply[0] != "ok":
         _refuse(reply)
-    outcome, worker, agent, priority = map(text, reply[1:5])
-    ring = Ring(session, agent, priority, int(reply[5]), int(reply[6]), turn)
-    return Woken(ring, outcome, worker)
+    return read_told(session, reply[1:], turn)
 
 
 def _refuse(reply: list[Any]) -> None:

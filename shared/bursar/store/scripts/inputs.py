@@ -8,7 +8,8 @@ from bursar.audit.entries import SYSTEM, Record
 from bursar.events import Span
 from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
-from bursar.store.scripts.above import Above, Told, told_of
+from bursar.store.scripts.above import Above, told_above
+from bursar.store.scripts.leases import Told, read_told
 from bursar.store.scripts.loader import Script
 from bursar.store.scripts.sessions import Idempotency, ended_record, index_keys
 from bursar.store.statuses import raise_for
@@ -215,5 +216,5 @@ async def cancel_turn(
     if reply[0] == "not_found":
         raise_for(reply)
     if reply[0] == "asked":
-        return Cancelled("asked", told_of(session, session.id, reply[1:]))
-    return Cancelled(reply[0], told_of(session, above.parent, reply[1:]))
+        return Cancelled("asked", read_told(session, reply[1:]))
+    return Cancelled(reply[0], told_above(session, above.parent, reply[1:]))

@@ -1,6 +1,7 @@
 """Typed calls of the scripts that claim, keep and give back sessions, and that wake them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,8 +18,10 @@ __all__ = [
     "RENEW",
     "Claimant",
     "Ring",
+    "Told",
     "claim",
     "fire_timer",
+    "read_told",
     "reap",
     "release",
     "renew_command",
@@ -49,6 +52,23 @@ class Ring(msgspec.Struct, frozen=True):
     turn: str = ""
     """The queued turn that made it ready, if that is what did."""
     again: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """How somebody is to be told of news in a session; `bursar.queue.Bells.tell` takes these.
+
+    ``outcome`` is to ``ring``, or that ``worker`` has it ``held``; nobody is told of any other.
+    """
+
+    ring: Ring
+    outcome: str
+    worker: str = ""
+
+
+def read_told(session: SessionKeys, reply: Sequence[Any], turn: str = "") -> Told:
+    """Read what a script says of it: ``outcome worker agent priority epoch inbox_seq``."""
+    outcome, worker, agent, priority = map(text, reply[:4])
+    return Told(Ring(session, agent, priority, int(reply[4]), int(reply[5]), turn), outcome, worker)
 
 
 class Claimant(msgspec.Struct, frozen=True):

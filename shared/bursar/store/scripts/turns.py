@@ -14,7 +14,7 @@ from bursar.leases import InboxItem, Lease
 from bursar.messages import Message
 from bursar.store.codec import encode_message, pairs, text
 from bursar.store.keys import SessionKeys
-from bursar.store.scripts.above import Above, told_of
+from bursar.store.scripts.above import Above, told_above
 from bursar.store.scripts.budgets import EndedAs, HoldRef
 from bursar.store.scripts.fenced import note_waiting, run_fenced
 from bursar.store.scripts.loader import Script
@@ -250,7 +250,7 @@ async def finish(
         return Finished(text(reply[0]))
     lease.note_blocked(text(reply[3]))
     note_waiting(lease, reply[4])
-    told = told_of(session, above.parent, reply[5:])
+    told = told_above(session, above.parent, reply[5:])
     lease.told += [told] if told else []
     return Finished(text(reply[2]))
 
