@@ -101,9 +101,8 @@ async def _give_tasks(stage: Stage) -> None:
     await below.spawn(1)
     await family.stage.cancel(family.turn)
     seen = int(await stage.field("inbox_seq"))
-    await stage.try_park(
-        family.lease, family.turn, seen_seq=seen, reason="stopping", verdict=b"cancelled"
-    )
+    await stage.commit(family.lease, family.turn, Commit(verdict=b"cancelled"))
+    await stage.try_park(family.lease, family.turn, seen_seq=seen, reason="stopping")
 
 
 async def _set_policies(store: Store, workspace: WorkspaceKeys) -> None:

@@ -162,14 +162,12 @@ class Stage:
         seen_seq: int,
         wake_ms: int = 0,
         reason: str = "test",
-        verdict: bytes = b"",
     ) -> Parking:
         return await parking.park(
             self.store,
             lease,
             turn,
             reason=reason,
-            verdict=verdict,
             seen_seq=seen_seq,
             wake_ms=wake_ms,
             events=[self.event("turn.waiting", turn)],

@@ -142,7 +142,7 @@ class TreeWorld:
         self, hand: Hand, record: dict[str, str], mine: list[InboxItem]
     ) -> None:
         if not mine:
-            await self._park(hand, record["waiting_for"], record.get("verdict", ""))
+            await self._park(hand, record["waiting_for"])
             return
         news = [item for item in mine if item.kind == "join"]
         await hand.stage.resume(hand.lease, hand.turn, news)
@@ -160,12 +160,14 @@ class TreeWorld:
             await self.cancel(f"trn_{alive[0].partition('~')[2]}")
             return
         if hand.tried:
-            await self._park(hand, "stopping", hand.verdict)
+            await self._park(hand, "stopping")
             return
         finished = await hand.stage.try_finish(
             hand.lease, hand.turn, outcome=hand.verdict, commit=Commit(items=mine)
         )
         if finished is Finished.CHILDREN:
+            settled = Commit(verdict=hand.verdict.encode())
+            await hand.stage.commit(hand.lease, hand.turn, settled)
             hand.tried = True
         elif finished is Finished.REST:
             self.hands.remove(hand)
@@ -187,7 +189,7 @@ class TreeWorld:
             if room > 0:
                 await self._spawn(hand, name, plan, opened, room)
                 return
-        await self._park(hand, "children", "")
+        await self._park(hand, "children")
 
     async def _may_spawn(self, hand: Hand, joins: dict[str, str]) -> bool:
         given = sum(key.endswith(":n") for key in joins)
@@ -223,9 +225,9 @@ class TreeWorld:
             self.stages[sid] = child
             self.turns[f"trn_{sid.partition('~')[2]}"] = sid
 
-    async def _park(self, hand: Hand, reason: str, verdict: str) -> None:
+    async def _park(self, hand: Hand, reason: str) -> None:
         parked = await hand.stage.try_park(
-            hand.lease, hand.turn, seen_seq=hand.seen_seq, reason=reason, verdict=verdict.encode()
+            hand.lease, hand.turn, seen_seq=hand.seen_seq, reason=reason
         )
         hand.tried = False
         if parked is Parking.DONE:

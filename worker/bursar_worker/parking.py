@@ -6,10 +6,8 @@ import msgspec
 
 from bursar.events import Span
 from bursar.leases import InboxItem
-from bursar.store.codec import encode_json
 from bursar.store.scripts import parking
 from bursar.store.scripts.parking import MoneyWait, Parking
-from bursar_worker.ending import Verdict
 from bursar_worker.money import Unpaid, keeping
 from bursar_worker.questions import AwaitsAnswer
 from bursar_worker.scope import Scope
@@ -26,11 +24,7 @@ class Parked(Exception):
 
 
 class Stopping(Exception):
-    """The turn is to end with this verdict, as soon as the sub-agents it spawned have ended."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(f"{verdict.outcome}, once its sub-agents have stopped")
-        self.verdict = verdict
+    """The turn is to end as its record says, as soon as the sub-agents it spawned have ended."""
 
 
 class Waited(msgspec.Struct, frozen=True):
@@ -46,7 +40,6 @@ async def park(
     scope: Scope, span: Span, why: Parked | Unpaid | AwaitsAnswer | Stopping, seen_seq: int
 ) -> Parking:
     """Let the session go until what its turn waits for is there."""
-    verdict = b""
     if isinstance(why, Unpaid):
         return await _park_for_money(scope, span, why, seen_seq)
     if isinstance(why, AwaitsAnswer):
@@ -55,7 +48,7 @@ async def park(
         asks = {"approvals": why.questions} if why.questions else {}
         event = span.event("turn.waiting", reason=reason, tasks=why.joins, **asks)
     elif isinstance(why, Stopping):
-        reason, wait_ms, verdict = "stopping", 0, encode_json(why.verdict)
+        reason, wait_ms = "stopping", 0
         event = span.event("turn.waiting", reason=reason)
     else:
         reason, wait_ms = "rate_limited", max(1, int(why.wait_s * 1000))
@@ -69,7 +62,6 @@ async def park(
             seen_seq=seen_seq,
             wake_ms=wait_ms,
             events=[event],
-            verdict=verdict,
         )
     )
 

@@ -369,7 +369,7 @@ class TurnRun:
         self._answer = self._unbooked = self._step = self._open = self._deferred = None
         self._records = []
         self._verdict = verdict
-        self.parking = Stopping(verdict)
+        self.parking = Stopping()
 
     async def _final_verdict(self) -> Verdict:
         if self._verdict is not None and not self.cancelled:

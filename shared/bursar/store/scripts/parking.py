@@ -57,13 +57,11 @@ async def park(
     seen_seq: int,
     wake_ms: int,
     events: Sequence[Event],
-    verdict: bytes = b"",
 ) -> Parking:
     """Let go of a session whose turn waits, unless something unseen came in.
 
     Args:
         wake_ms: wake it after so many milliseconds; 0 means that only an inbox item wakes it.
-        verdict: how it ends once what it waits for is there; empty while that is open.
 
     """
     session = lease.session
@@ -78,7 +76,6 @@ async def park(
         seen_seq,
         session.timer("wake", turn),
         wake_ms,
-        verdict,
         store.settings.event_log_max,
         *event_args(events),
     ]
