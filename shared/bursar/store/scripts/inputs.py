@@ -15,7 +15,16 @@ from bursar.store.scripts.sessions import Idempotency, ended_record, index_keys
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
-__all__ = ["IF_BUSY", "Accepted", "Busy", "Cancelled", "Facts", "cancel_turn", "put_input"]
+__all__ = [
+    "IF_BUSY",
+    "Accepted",
+    "Busy",
+    "Cancelled",
+    "Facts",
+    "cancel_turn",
+    "put_input",
+    "queue_keys",
+]
 
 IF_BUSY = ("enqueue", "reject", "interrupt", "inject")
 
@@ -72,6 +81,26 @@ class Cancelled(msgspec.Struct, frozen=True):
     told: Told | None = None
 
 
+def queue_keys(
+    session: SessionKeys, facts: Facts, turn: str, idempotency: Idempotency
+) -> list[str]:
+    """The first KEYS of the scripts that put a turn in line once for an Idempotency-Key."""
+    ws = session.workspace
+    shard = ws.shard
+    return [
+        *session.stateful,
+        session.inbox,
+        ws.turn(turn),
+        idempotency.redis_key(ws),
+        shard.ready,
+        ws.hash,
+        *index_keys(session, facts.user, facts.workspace_path),
+        shard.blocked_paused(ws.id),
+        shard.blocked_agent(facts.agent),
+        shard.blocked,
+    ]
+
+
 async def put_input(
     store: Store,
     session: SessionKeys,
@@ -91,19 +120,9 @@ async def put_input(
 
     """
     ws = session.workspace
-    shard = ws.shard
     settings = store.settings
     keys = [
-        *session.stateful,
-        session.inbox,
-        ws.turn(turn),
-        idempotency.redis_key(ws),
-        shard.ready,
-        ws.hash,
-        *index_keys(session, facts.user, facts.workspace_path),
-        shard.blocked_paused(ws.id),
-        shard.blocked_agent(facts.agent),
-        shard.blocked,
+        *queue_keys(session, facts, turn, idempotency),
         ws.turn(busy.turn),
         session.account,
     ]

@@ -11,10 +11,10 @@ from bursar.registry import redis_ms
 from bursar.store.codec import pairs, text
 from bursar.store.keys import SessionKeys
 from bursar.store.scripts.fenced import run_fenced
-from bursar.store.scripts.inputs import Facts
+from bursar.store.scripts.inputs import Facts, queue_keys
 from bursar.store.scripts.leases import Ring
 from bursar.store.scripts.loader import Script
-from bursar.store.scripts.sessions import Idempotency, index_keys
+from bursar.store.scripts.sessions import Idempotency
 from bursar.store.statuses import raise_for
 from bursar.store.store import Store
 
@@ -94,19 +94,10 @@ async def start(
 
     """
     ws, settings = session.workspace, store.settings
-    shard, span = ws.shard, Span(session.id, turn)
+    span = Span(session.id, turn)
     keys = [
-        *session.stateful,
-        session.inbox,
-        ws.turn(turn),
-        idempotency.redis_key(ws),
-        shard.ready,
-        ws.hash,
-        *index_keys(session, facts.user, facts.workspace_path),
-        shard.blocked_paused(ws.id),
-        shard.blocked_agent(facts.agent),
-        shard.blocked,
-        shard.timers,
+        *queue_keys(session, facts, turn, idempotency),
+        ws.shard.timers,
         ws.jobs,
     ]
     args = [
