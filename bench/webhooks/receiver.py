@@ -13,6 +13,8 @@ __all__ = ["Receiver"]
 
 FAILS, HANGS = 0.3, 0.1
 _HANG_S = 60.0
+_UNTAKEN_MAX = 8
+"""Then a message is taken: each try waits twice as long, and a run is to come to its end."""
 
 
 class Receiver:
@@ -26,6 +28,7 @@ class Receiver:
         self.answers: Counter[str] = Counter()
         self.forged: list[str] = []
         """What did not verify."""
+        self._untaken: Counter[tuple[str, int]] = Counter()
         self._chance = chance
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -81,6 +84,10 @@ class Receiver:
         body = await reader.readexactly(int(headers["content-length"]))
         number = self._check(path, headers, body)
         answer = self._chance.random()
+        if self._untaken[path, number] == _UNTAKEN_MAX:
+            answer = 1.0
+        elif answer < HANGS + FAILS:
+            self._untaken[path, number] += 1
         if answer < HANGS:
             self.answers["hung"] += 1
             await asyncio.wait_for(reader.read(1), _HANG_S)
