@@ -26,17 +26,18 @@ _SHOWN = 5  # failures that are told in full
 
 
 def follow(client: "Client", job: "JobView", *, as_json: bool) -> "JobView":
-    """Show a job until it has ended. The first Ctrl-C asks for its cancel."""
+    """Name a job and show it until it has ended. The first Ctrl-C asks for its cancel."""
     watch = _Watch(client, job)
     if as_json:
         return watch.run(print_json)
+    name = f"job {job.id}"
     out = console(stderr=True)
     if not out.is_terminal:
-        return watch.run(lambda _: None)
+        return watch.run(lambda _: None, name)
     from rich.live import Live
 
     with Live(console=out, auto_refresh=False, transient=True) as live:
-        return watch.run(lambda view: live.update(progress(view, watch.rate), refresh=True))
+        return watch.run(lambda view: live.update(progress(view, watch.rate), refresh=True), name)
 
 
 class _Watch:
@@ -55,9 +56,12 @@ class _Watch:
         done = self._job.succeeded + self._job.failed - self._began_with
         return max(0, done) / max(0.001, time.monotonic() - self._began_s)
 
-    def run(self, show: "Callable[[JobView], None]") -> "JobView":
+    def run(self, show: "Callable[[JobView], None]", name: str = "") -> "JobView":
         while True:
             try:
+                if name:  # Whoever has read it may press Ctrl-C.
+                    console(stderr=True).print(name, style="dim")
+                    name = ""
                 show(self._job)
                 while not self._job.ended:
                     time.sleep(_EVERY_S)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bursar.cli.options import AsJson, Workspace, connect, microusd_of, seconds_of
-from bursar.cli.output import console, print_json
+from bursar.cli.output import print_json
 from bursar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -102,8 +102,6 @@ def map_inputs(
         if detach:
             print_json(made) if as_json else print(made.id)
             return
-        if not as_json:
-            console(stderr=True).print(f"job {made.id}", style="dim")
         ended = mapped.follow(client, made, as_json=as_json)
         if out is not None:
             mapped.write_results(client, ended, Path(out))

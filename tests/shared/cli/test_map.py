@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bursar.cli import mapped
 from support.command import Bursar
@@ -88,3 +89,24 @@ def test_items_that_wait_for_money_are_told_of_once(
     assert [line for line in ran.err.splitlines() if "money" in line] == [
         "items wait for money of s:job_1; to give more: bursar budget set USD --session job_1"
     ]
+
+
+def test_ctrl_c_cancels_as_soon_as_the_job_is_named(
+    bursar: Bursar, stub: StubGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped, "_EVERY_S", 0.001)
+    stub.on(f"GET {WS}/jobs/job_1", job(), job("cancelled", ended_ms=1))
+    stub.on(f"POST {WS}/jobs/job_1/cancel", job())
+    stub.on(f"GET {WS}/jobs/job_1/results", Answer(b"", content_type="application/jsonl"))
+    printed = Console.print
+
+    def interrupts(self: Console, *words: Any, **more: Any) -> None:
+        printed(self, *words, **more)
+        if words[0] == "job job_1":
+            monkeypatch.setattr(Console, "print", printed)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Console, "print", interrupts)
+    ran = bursar("map", "--job", "job_1")
+    assert ran.status == 1, ran.err
+    assert len(stub.asked(f"POST {WS}/jobs/job_1/cancel")) == 1
