@@ -19,12 +19,30 @@ _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 
 
+class _Rising:
+    """Numbers of the time and of chance, each above the one before."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> int:
+        number = (time.time_ns() // 1_000_000 << 72) | secrets.randbits(72)
+        if number <= self._last:  # the same millisecond, or a clock that was set back
+            number = self._last + 1 + secrets.randbits(64)
+        self._last = number
+        return number
+
+
+_rising = _Rising()
+
+
 def new_id(prefix: str) -> str:
     """Return a new id such as ``ses_06e0v3k…``: 48 bits of time, then 72 random bits.
 
-    Ids made later sort later, so lists by id read in order of creation.
+    Ids made later sort later, so lists by id read in order of creation: within one process always,
+    between processes to the millisecond.
     """
-    number = (time.time_ns() // 1_000_000 << 72) | secrets.randbits(72)
+    number = _rising()
     digits = [_ALPHABET[(number >> shift) & 31] for shift in range(115, -1, -5)]
     return f"{prefix}_{''.join(digits)}"
 
