@@ -303,20 +303,37 @@ async def test_the_machine_resolves_names_and_addresses() -> None:
 
 
 async def test_silent_servers_of_names_hold_up_nobody_else(make: MakeSender) -> None:
-    waiting = asyncio.Event()
+    asked, answers = 0, asyncio.Event()
 
     class Silent(FakeNames):
         async def __call__(self, host: str, port: int) -> list[Address]:
+            nonlocal asked
             if host == "silent.example":
-                await waiting.wait()
+                asked += 1
+                await answers.wait()
             return await super().__call__(host, port)
 
     async with Receiver() as receiver:
-        sender = make(Silent(["127.0.0.1"]), webhook_allow_nets=LOOPBACK, webhook_timeout_s=0.3)
-        stuck = [asyncio.create_task(send(sender, "http://silent.example/")) for _ in range(50)]
+        sender = make(Silent(["127.0.0.1"]), webhook_allow_nets=LOOPBACK, webhook_timeout_s=60)
+        silent = f"http://silent.example:{receiver.port}/"
+        stuck = [asyncio.create_task(send(sender, silent)) for _ in range(50)]
         answer = await send(sender, f"http://good.example:{receiver.port}/")
         assert answer.outcome == "delivered"
-        assert {each.error for each in await asyncio.gather(*stuck)} == {"timeout"}
+        assert asked == 50
+        assert not any(task.done() for task in stuck)
+        answers.set()
+        assert {each.outcome for each in await asyncio.gather(*stuck)} == {"delivered"}
+
+
+async def test_a_silent_server_of_names_takes_no_longer_than_the_time_of_a_try(
+    make: MakeSender,
+) -> None:
+    async def never(host: str, port: int) -> list[Address]:
+        await asyncio.Event().wait()
+        return []
+
+    sender = make(never, webhook_allow_nets=LOOPBACK, webhook_timeout_s=0.3)
+    assert (await send(sender, "http://silent.example/")).error == "timeout"
 
 
 # -- TLS
