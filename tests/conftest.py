@@ -1,5 +1,6 @@
 """Fixtures for all tests. A Redis server is started by the tests themselves; none is no excuse."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,6 +16,12 @@ from bursar.store.store import Store
 from support.invariants import check_accounts, check_audit_logs, check_lifetimes, check_trees
 from support.seeds import SEED
 from support.topologies import ClusterServers
+
+
+def pytest_configure() -> None:
+    """Undo what shells do to jobs in the background: no child of ours would heed Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
