@@ -64,7 +64,8 @@ async def policy_block(request: GateRequest, action: Action) -> Verdict | None:
     found = decide_everywhere(request, action)
     if found.verdict != "deny":
         return None
-    return Verdict("deny", "policy_block", "policy", found.rule, found.rule)
+    remedy = "An operator can change that rule." if found.listed else ""
+    return Verdict("deny", "policy_block", "policy", found.rule, found.rule, remedy=remedy)
 
 
 async def capability(request: GateRequest, action: Action) -> Verdict | None:
@@ -187,8 +188,8 @@ def refusal(request: GateRequest, verdict: Verdict) -> str:
 
     The model reads it, and so does the operator in the transcript; hence the exact setting.
     """
-    remedy = verdict.remedy or f"An operator can change the policy of agent `{request.agent}`."
-    return f"`{request.tool}` was refused: {verdict.reason}. Do not repeat this call. {remedy}"
+    said = f"`{request.tool}` was refused: {verdict.reason}. Do not repeat this call."
+    return f"{said} {verdict.remedy}".rstrip()
 
 
 def unanswered(tool: str, reason: str, remedy: str, why: str) -> str:

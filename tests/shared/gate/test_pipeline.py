@@ -2,6 +2,7 @@ import shlex
 from dataclasses import replace
 
 from bursar.gate.allowances import Allowance
+from bursar.gate.chain import ChainLink, under
 from bursar.gate.patterns import Action
 from bursar.gate.pipeline import (
     STAGES,
@@ -13,6 +14,7 @@ from bursar.gate.pipeline import (
     remedy_for,
     unanswered,
 )
+from bursar.gate.policies import layers_from
 from bursar.gate.policy import Policy
 from bursar.gate.snapshot import Snapshot
 
@@ -96,4 +98,22 @@ async def test_an_allowance_answers_what_the_policy_asks_but_not_what_a_person_m
 
 async def test_the_refusal_of_a_block_names_the_rule() -> None:
     request = replace(REQUEST, policy=Policy(blocked=["write_*"]))
-    assert "blocked write_*" in refusal(request, await Gate().decide(request))
+    assert refusal(request, await Gate().decide(request)) == (
+        "`write_report` was refused: blocked write_*. Do not repeat this call. "
+        "An operator can change that rule."
+    )
+
+
+async def test_a_refusal_promises_no_rule_to_change_where_there_is_none() -> None:
+    request = replace(REQUEST, action="file://write//srv/../etc/passwd")
+    said = refusal(request, await Gate().decide(request))
+    assert said.endswith("Do not repeat this call.")
+
+
+async def test_whose_rule_it_is_stands_in_the_refusal_of_a_sub_agents_call() -> None:
+    link = ChainLink("lead", Policy(blocked=["write_*"]).to_dict())
+    rules = under(layers_from({}, "reader", Policy()), [link], {})
+    request = replace(REQUEST, policy=rules)
+    said = refusal(request, await Gate().decide(request))
+    assert "code of agent lead" in said
+    assert "reader" not in said
