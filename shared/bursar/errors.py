@@ -4,7 +4,8 @@
     ├── InvalidInput            a value from outside is wrong; names the field
     ├── NotFound                no such workspace, session, turn … in this workspace
     ├── Conflict                the thing exists, but not in a state that allows this
-    │   └── TreeCancelled       the turn was cancelled, or one above it: stop
+    │   ├── TreeCancelled       the turn was cancelled, or one above it: stop
+    │   └── WorkspaceKilled     it takes nothing until it is revived
     ├── LimitReached            a cap or a size limit; try again later or with less
     ├── BudgetRefused           an account on the path refused; names it
     ├── Denied                  who you are is not enough
@@ -34,6 +35,7 @@ __all__ = [
     "StoreUnavailable",
     "StoreUnfit",
     "TreeCancelled",
+    "WorkspaceKilled",
 ]
 
 
@@ -77,6 +79,10 @@ class Conflict(BursarError):
 
 class TreeCancelled(Conflict):
     default_code = "tree_cancelled"
+
+
+class WorkspaceKilled(Conflict):
+    default_code = "workspace_killed"
 
 
 class LimitReached(BursarError):

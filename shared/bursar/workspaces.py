@@ -11,7 +11,7 @@ from bursar.budgets.accounts import (
     check_warn_percent,
     read_accounts,
 )
-from bursar.errors import Conflict, InvalidInput, NotFound
+from bursar.errors import Conflict, InvalidInput, NotFound, WorkspaceKilled
 from bursar.ids import check_workspace
 from bursar.store.codec import text
 from bursar.store.keys import GlobalKeys, WorkspaceKeys
@@ -138,7 +138,7 @@ async def update(
     within a second after the pause ends.
 
     Raises:
-        Conflict: it was killed (``workspace_killed``), so its pause cannot end.
+        WorkspaceKilled: it was, so its pause cannot end.
 
     """
     now = await get(store, workspace)
@@ -146,7 +146,7 @@ async def update(
     for field, value in changes.items():
         if field == "paused":
             if now.killed and not value:
-                raise Conflict("the workspace was killed; revive it first", code="workspace_killed")
+                raise WorkspaceKilled("the workspace was killed; revive it first")
             settings["paused"] = int(bool(value))
         elif field in {"max_running", "max_sessions"} and value is None:
             settings[field] = "unlimited"

@@ -13,6 +13,7 @@ from bursar.errors import (
     LimitReached,
     NotFound,
     TreeCancelled,
+    WorkspaceKilled,
 )
 from bursar.store.codec import text
 
@@ -41,7 +42,7 @@ _PLAIN: dict[str, tuple[type[BursarError], str, str]] = {
     ),
     "id_conflict": (Conflict, "id_conflict", "this id was used before with other values"),
     "killed": (
-        Conflict,
+        WorkspaceKilled,
         "workspace_killed",
         "the workspace was killed; it takes no sessions and no inputs until it is revived",
     ),

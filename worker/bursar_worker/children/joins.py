@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bursar.children import Join, Task
-from bursar.errors import Conflict, InvalidInput, LimitReached
+from bursar.errors import InvalidInput, LimitReached, WorkspaceKilled
 from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.messages import ToolCall
@@ -72,11 +72,7 @@ class Children:
             first = list(enumerate(tasks))[: min(self.window, _BATCH)]
             children = await self._offspring.of(name, first)
             await self._spawn(self._wish(call, name, join, tasks, children))
-        except (InvalidInput, LimitReached) as error:
-            return Outcome(f"No sub-agent was started: {error}", is_error=True)
-        except Conflict as error:
-            if error.code != "workspace_killed":
-                raise
+        except (InvalidInput, LimitReached, WorkspaceKilled) as error:
             return Outcome(f"No sub-agent was started: {error}", is_error=True)
         if join.detached:
             started = ", ".join(child.session.id for child in children)
@@ -156,14 +152,9 @@ class Children:
             )
             try:
                 await self._spawn(wish)
-            except LimitReached:
-                # Others of the tree or the workspace have the places; those that end wake this one.
-                self.again_ms = _AGAIN_MS
-                return
-            except Conflict as conflict:
-                if conflict.code != "workspace_killed":
-                    raise
-                # Whoever killed it cancels this turn, too, unless it is revived before that.
+            except (LimitReached, WorkspaceKilled):
+                # Others of the tree or the workspace have the places, and wake this one as they
+                # end. Whoever killed the workspace cancels this turn, unless it is revived before.
                 self.again_ms = _AGAIN_MS
                 return
 
