@@ -6,7 +6,7 @@ Amounts are never cut: where a row does not fit into the terminal it becomes a b
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bursar.cli.output import ago, ahead, bar, fitting_table, make_table, tokens
+from bursar.cli.output import ago, ahead, bar, command, fitting_table, make_table, tokens
 from bursar.money import usd
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def limit_words(limit_microusd: int | None) -> str:
     return "unlimited" if limit_microusd is None else usd(limit_microusd)
 
 
-def raise_words(account: str, *, unit: str = "") -> str:
+def raise_words(account: str, workspace: str, *, unit: str = "") -> str:
     """The command that raises the limit of an account, but for the amount."""
     kind, _, name = account.partition(":")
     option = {"s": f" --session {name}", "user": f" --user {name}"}.get(kind, "")
     amount = "--token-limit COUNT" if unit == "tokens" else "USD"
-    return f"bursar budget set {amount}{option}"
+    return command(f"budget set {amount}{option}", workspace)
 
 
 def used_bar(account: "AccountView") -> str:

@@ -16,7 +16,7 @@ from bursar.cli.deciding import (
     words_for,
 )
 from bursar.cli.editing import shown
-from bursar.cli.output import clean, console, print_json
+from bursar.cli.output import clean, command, console, print_json
 from bursar.cli.question import Background, ended_as, one_line, print_question
 from bursar.cli.terminal import is_interactive
 from bursar.cli.watching import watch_questions
@@ -107,7 +107,7 @@ def answer(
     if seen is not None and seen != view.arguments_sha256:
         raise InvalidInput(
             f"the arguments of {view.id} have {view.arguments_sha256}; look at them before you "
-            f"answer: bursar approvals show {view.id}",
+            f"answer: {command(f'approvals show {view.id}', view.workspace)}",
             field="--hash",
         )
     decision = said.about(view)

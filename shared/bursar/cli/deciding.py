@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bursar.cli.output import command
 from bursar.cli.question import ended_as, short_hash
 from bursar.client import AllowanceView, ApprovalView, Client, NewAllowance, OutsidePath
 from bursar.errors import BursarError, Conflict, Denied, GatewayUnreachable, InvalidInput, NotFound
@@ -132,7 +133,7 @@ def told(client: Client, view: ApprovalView) -> list[str]:
 
 def explained(client: Client, view: ApprovalView, error: BursarError) -> str:
     """What went wrong with an answer, and what to do next."""
-    again = f"bursar approvals show {view.id}"
+    again = command(f"approvals show {view.id}", view.workspace)
     if isinstance(error, Conflict) and error.code in CLOSED:
         try:
             now = ended_as(client.get_approval(view.id))

@@ -114,7 +114,7 @@ def _play(
         result = follow_until_paid(client, stream, view, workspace=_WORKSPACE, key=key)
         return session, result, view
     session = _open(client, "editor", place)
-    view = LiveView(session.id)
+    view = LiveView(session.id, session.workspace)
     result = follow(client, client.stream(session, _REQUEST, tree=True), view)
     console().print()
     tree = client.session_tree(session)

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from bursar.cli import editing
 from bursar.cli.deciding import CLOSED, SCOPES, Decision, explained, told, words_for
+from bursar.cli.output import command
 from bursar.cli.question import Background, ended_as, one_line, print_question
 from bursar.cli.terminal import Keyboard
 from bursar.client import ApprovalView, Client
@@ -246,8 +247,7 @@ class Desk:
 
 def how_to_answer(view: ApprovalView) -> str:
     """One line for those who have to answer elsewhere."""
-    where = "" if view.workspace == "default" else f" -w {view.workspace}"
-    return f"{one_line(view)}; to answer: bursar approvals answer {view.id}{where}"
+    return f"{one_line(view)}; to answer: {command(f'approvals answer {view.id}', view.workspace)}"
 
 
 def _urgency(view: ApprovalView) -> tuple[int, int]:

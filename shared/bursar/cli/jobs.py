@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from bursar.cli.options import AsJson, Workspace, connect
-from bursar.cli.output import ago, clean, console, print_fields, print_json, print_table
+from bursar.cli.output import ago, clean, command, console, print_fields, print_json, print_table
 from bursar.money import usd
 
 __all__ = ["app"]
@@ -104,7 +104,8 @@ def retry(
         print_json(view)
     else:
         left = view.total - view.succeeded
-        console().print(f"{left:,} items are run again: bursar map --job {view.id}", soft_wrap=True)
+        follow = command(f"map --job {view.id}", view.workspace)
+        console().print(f"{left:,} items are run again: {follow}", soft_wrap=True)
 
 
 @app.command()

@@ -45,9 +45,10 @@ class LiveView:
 
     """
 
-    def __init__(self, session: str = "") -> None:
+    def __init__(self, session: str = "", workspace: str = "default") -> None:
         self.workers: list[str] = []
         """Workers that ran the turns, in the order in which they came."""
+        self._workspace = workspace
         self._out = console()
         self._mid_line = False
         self._below = TreeProgress(session) if session else None
@@ -114,7 +115,8 @@ class LiveView:
         data = event.data
         waits = event.kind == "turn.waiting" and data.get("reason") == "budget"
         if waits and data.get("kind") != "contended":
-            words = raise_words(str(data.get("account", "")), unit=str(data.get("unit", "")))
+            account, unit = str(data.get("account", "")), str(data.get("unit", ""))
+            words = raise_words(account, self._workspace, unit=unit)
             self._line(f"  to give more: {words}", style="yellow")
 
     def end(self) -> None:

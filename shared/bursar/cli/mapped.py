@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bursar.cli.accounts import raise_words
-from bursar.cli.output import clean, console, print_json
+from bursar.cli.output import clean, command, console, print_json
 from bursar.errors import BursarError, GatewayUnreachable, InvalidInput, StoreUnavailable
 from bursar.money import usd
 
@@ -70,7 +70,8 @@ class _Watch:
                     show(self._job)
             except KeyboardInterrupt:
                 if self._asked:
-                    note = f"it goes on; bursar map --job {self._job.id} follows it"
+                    follow = command(f"map --job {self._job.id}", self._job.workspace)
+                    note = f"it goes on; {follow} follows it"
                     console(stderr=True).print(note, style="yellow", soft_wrap=True)
                     raise
                 self._asked = True
@@ -94,7 +95,8 @@ class _Watch:
                 if not ours or account in self._dry:
                     continue
                 self._dry.add(account)
-                words = f"items wait for money of {account}; to give more: {raise_words(account)}"
+                more = raise_words(account, job.workspace)
+                words = f"items wait for money of {account}; to give more: {more}"
                 console(stderr=True).print(words, style="yellow", markup=False, soft_wrap=True)
 
     def _look(self) -> "JobView":
@@ -177,5 +179,5 @@ def report(client: "Client", job: "JobView", out: str | None) -> None:
         why = clean(": ".join(part for part in (result.code, result.reason) if part))
         name = f" {clean(result.id)}" if result.id else ""
         err.print(f"  item {result.index}{name}: {why}", style="red", markup=False, soft_wrap=True)
-    again = f"bursar jobs retry {job.id}"
+    again = command(f"jobs retry {job.id}", job.workspace)
     err.print(f"run what failed again: {again}", style="dim", soft_wrap=True)

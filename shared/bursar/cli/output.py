@@ -16,6 +16,7 @@ __all__ = [
     "ahead",
     "bar",
     "clean",
+    "command",
     "console",
     "fitting_table",
     "make_table",
@@ -48,6 +49,11 @@ def console(*, stderr: bool = False) -> "Console":
         return out
     # In a pipe nothing has a width; rich's 80 columns would cut ids that scripts look for.
     return Console(stderr=stderr, highlight=False, emoji=False, width=_PLAIN_WIDTH)
+
+
+def command(words: str, workspace: str) -> str:
+    """A command to be typed as it is: ``bursar budget set 5 -w acme``."""
+    return f"bursar {words}" + ("" if workspace == "default" else f" -w {workspace}")
 
 
 def clean(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bursar.cli.options import AsJson, Workspace, connect, count_of, microusd_of
-from bursar.cli.output import console
+from bursar.cli.output import command, console
 from bursar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(
         opened = _open(client, agent, session, wish)
         stream = client.stream(opened, text, if_busy=if_busy, tree=not as_json)
         desk = conversation.desk_here(client, quiet=as_json)
-        view = None if as_json else live.LiveView(opened.id)
+        view = None if as_json else live.LiveView(opened.id, opened.workspace)
         show = live.print_event if view is None else view.show
         talk = conversation.Conversation(client, opened, desk, show, view)
         result = talk.follow(stream)
@@ -103,7 +103,7 @@ def chat(
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
         console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
-        view = live.LiveView(opened.id)
+        view = live.LiveView(opened.id, opened.workspace)
         desk = conversation.desk_here(client)
         talk = conversation.Conversation(client, opened, desk, view.show, view)
         while (text := _ask()) is not None:
@@ -111,7 +111,7 @@ def chat(
                 result = talk.follow(client.stream(opened, text, tree=True))
                 if not result.ok:
                     live.report_failure(result)
-        again = f"bursar chat {opened.agent} --session {opened.id}"
+        again = command(f"chat {opened.agent} --session {opened.id}", opened.workspace)
         console().print(f"the session stays: {again}", style="dim", soft_wrap=True)
 
 

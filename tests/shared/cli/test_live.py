@@ -113,6 +113,16 @@ def test_a_turn_that_waits_for_money_says_whose_and_how_much(
     ]
 
 
+def test_what_is_to_be_typed_names_the_workspace(capsys: pytest.CaptureFixture[str]) -> None:
+    console.cache_clear()
+    data = {"reason": "budget", "account": "user:ann", "kind": "exhausted"}
+    amounts = {"available_microusd": 0, "requested_microusd": 1}
+    LiveView(workspace="acme").show(ClientEvent(id="7-1", kind="turn.waiting", data=data | amounts))
+    console.cache_clear()
+    said = capsys.readouterr().out
+    assert "to give more: bursar budget set USD --user ann -w acme\n" in said
+
+
 def test_a_turn_that_waits_for_an_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     console.cache_clear()
     data = {"reason": "approval", "approvals": ["apr_1"]}
