@@ -51,7 +51,8 @@ class Edge:
             kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
             # Lines are for one kind of route; others fail to read them as JSON.
             if kind != _JSON and kind not in _LINES:
-                return WrongRequest(415, "not_json", "the body must be application/json")
+                wanted = "application/json, or application/jsonl for the inputs of a job"
+                return WrongRequest(415, "not_json", f"the body must be {wanted}")
         return None
 
 
