@@ -20,6 +20,7 @@ __all__ = [
     "Join",
     "Task",
     "Wait",
+    "check_output",
     "child_name",
     "join_of",
     "output_schema",
@@ -129,6 +130,21 @@ def output_schema(output: Any) -> dict[str, Any]:
         return msgspec.json.schema(output)
     except TypeError as error:
         raise InvalidInput(f"expected a type or a JSON Schema: {error}", field="output") from None
+
+
+def check_output(schema: dict[str, Any]) -> None:
+    """Refuse a schema that no answer can be checked against, before an answer is paid for.
+
+    Raises:
+        InvalidInput: it is no JSON Schema, or too large a one; ``field`` is ``output``.
+
+    """
+    if not schema:
+        return
+    # Few tasks ask for this, and the checker takes a while to load.
+    from bursar.schemas import bounded, schema_of_answers
+
+    schema_of_answers(bounded(schema, "output"))
 
 
 def child_name(*place: object) -> str:

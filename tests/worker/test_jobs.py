@@ -221,16 +221,6 @@ async def test_answers_are_of_the_form_that_the_job_asks_for(place: Site) -> Non
     assert "Another agent" not in wrong.prompts[0].system
 
 
-async def test_a_schema_that_is_none_fails_the_job_before_an_item_is_paid_for(place: Site) -> None:
-    mapped = Mapped()
-    async with working(place.store, mapped.agent):
-        job = await make(place, "one", "two", output={"type": "nope"})
-        view = await over(place, job.id)
-    assert (view.state, view.waiting, view.cost_microusd) == ("failed", 2, 0)
-    assert view.reason.startswith("output: no JSON Schema: 'nope' is not valid")
-    assert mapped.asked == {}
-
-
 @pytest.mark.parametrize(
     ("spec", "field"),
     [

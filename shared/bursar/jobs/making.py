@@ -4,6 +4,7 @@ A job whose making died is completed by the same request with the same Idempoten
 away a minute later; nothing of it has run.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 from bursar import sessions
 from bursar.audit.entries import SYSTEM
 from bursar.budgets.accounts import check_limit
-from bursar.children import MAX_DESCRIPTION
+from bursar.children import MAX_DESCRIPTION, check_output
 from bursar.errors import InvalidInput, NotFound
 from bursar.failpoints import failpoint
 from bursar.ids import new_id
@@ -145,6 +146,7 @@ async def create(
     longest_s = store.settings.child_timeout_max_s
     if options.timeout_s > longest_s:
         raise InvalidInput(f"expected at most {longest_s:g} seconds", field="timeout_s")
+    await asyncio.to_thread(check_output, options.output)
     fresh = locate(store, workspace, new_id("job"))
     await scripts.expect(store, fresh)
     made = await sessions.create(

@@ -1,38 +1,17 @@
 """Structured answers: what a sub-agent says last has to be what its task asked for."""
 
-from typing import Any
-
 from bursar.clock import wall_ms
 from bursar.errors import InvalidInput, ModelError
 from bursar.messages import UserMessage
-from bursar.store.codec import decode_json
 from bursar_worker.scope import Scope
 
-__all__ = ["StructuredAnswer", "check_schema"]
+__all__ = ["StructuredAnswer"]
 
 _TRIES = 3
 _AGAIN = (
     "Your answer does not fit what was asked for: {error}. Answer once more, with the JSON object "
     "alone."
 )
-
-
-def check_schema(schema: dict[str, Any]) -> None:
-    """Refuse a schema that no answer can be checked against, before an answer is paid for.
-
-    Raises:
-        InvalidInput: it is no JSON Schema; ``field`` is ``output``.
-
-    """
-    if not schema:
-        return
-    # Few tasks ask for this, and the checker takes a while to load.
-    from bursar_worker.mcp.arguments import SchemaArguments
-
-    try:
-        SchemaArguments(schema)
-    except InvalidInput as error:
-        raise InvalidInput(error.message, field="output") from None
 
 
 class StructuredAnswer:
@@ -52,10 +31,11 @@ class StructuredAnswer:
         schema = await self._schema()
         if schema is None:
             return None
-        from bursar_worker.mcp.arguments import SchemaArguments
+        # Few tasks ask for this, and the checker takes a while to load.
+        from bursar.schemas import schema_of_answers
 
         try:
-            SchemaArguments(schema).parse(answer)
+            schema_of_answers(schema).parse(answer)
         except InvalidInput as error:
             # The checker calls the whole of what it reads a call's arguments.
             said = error.message if error.field == "arguments" else str(error)
@@ -67,7 +47,7 @@ class StructuredAnswer:
             return UserMessage(_AGAIN.format(error=said), turn=turn, at_ms=wall_ms())
         return None
 
-    async def _schema(self) -> dict[str, Any] | None:
+    async def _schema(self) -> bytes | None:
         scope = self._scope
         if scope.fields.get("depth", "0") == "0":
             return None
@@ -76,5 +56,4 @@ class StructuredAnswer:
             found: bytes | None = await scope.store.redis.call("HGET", scope.session.text, "output")
             return found
 
-        stored = await scope.writer.write(read)
-        return None if stored is None else decode_json(stored, dict[str, Any])
+        return await scope.writer.write(read)

@@ -13,7 +13,6 @@ import msgspec
 
 from bursar.children import Task
 from bursar.clock import wall_ms
-from bursar.errors import InvalidInput
 from bursar.events import Span
 from bursar.failpoints import failpoint
 from bursar.jobs.records import (
@@ -31,7 +30,6 @@ from bursar.messages import AssistantMessage
 from bursar.store.codec import decode_json, text
 from bursar.store.scripts import jobs as scripts
 from bursar.store.scripts.children import NewChild
-from bursar_worker.children.answers import check_schema
 from bursar_worker.children.joins import Children
 from bursar_worker.children.offspring import Offspring
 from bursar_worker.ending import Verdict
@@ -68,10 +66,6 @@ class JobWork:
         turn, number = await self._read("HMGET", joins, f"{JOIN}:turn", f"{JOIN}:round")
         current = int(text(number) or 0)
         if text(turn) != self._turn:
-            try:
-                check_schema(options.output)
-            except InvalidInput as error:
-                return Verdict("failed", error.code, str(error))
             current = 1
             slots = await self._slots()
             left = [at for at, slot in enumerate(slots) if slot.outcome != "succeeded"]

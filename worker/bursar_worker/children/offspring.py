@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bursar.children import Task, child_name
+from bursar.children import Task, check_output, child_name
 from bursar.clock import wall_ms
 from bursar.errors import InvalidInput
 from bursar.events import Span
@@ -16,7 +16,6 @@ from bursar.store.codec import encode_json, encode_message, text
 from bursar.store.keys import PRIORITIES
 from bursar.store.opening import SCHEMA_VERSION
 from bursar.store.scripts.children import NewChild
-from bursar_worker.children.answers import check_schema
 from bursar_worker.scope import Scope
 
 __all__ = ["Offspring"]
@@ -52,7 +51,7 @@ class Offspring:
                 answer can be checked against the task's schema.
 
         """
-        check_schema(task.output)
+        check_output(task.output)
         allowed = self._scope.agent.subagents
         agent = task.agent or (allowed[0] if len(allowed) == 1 else "")
         if agent not in allowed:

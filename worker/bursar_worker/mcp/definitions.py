@@ -14,17 +14,15 @@ import mcp_types as types
 import msgspec
 
 from bursar.errors import InvalidInput
-from bursar_worker.mcp.arguments import SchemaArguments
+from bursar.schemas import SchemaArguments, bounded
 from bursar_worker.mcp.cleaning import clean, clean_schema, clip
 
 __all__ = ["MAX_TOOLS", "Definition", "define", "define_all", "hash_of"]
 
 MAX_TOOLS = 200
 MAX_DESCRIPTION_BYTES = 4096
-MAX_SCHEMA_BYTES = 65_536
 MAX_SCHEMAS_BYTES = 1024 * 1024
 """All schemas of a server together: a model reads them with each call."""
-_MAX_DEPTH = 32
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -55,11 +53,7 @@ def define(tool: types.Tool) -> Definition:
     if not _NAME.fullmatch(tool.name):
         raise InvalidInput("expected 1-64 letters, digits, '_' or '-'", field="name")
     schema = tool.input_schema
-    if _too_deep(schema):
-        raise InvalidInput(f"expected at most {_MAX_DEPTH} levels", field="inputSchema")
-    size = len(msgspec.json.encode(schema))
-    if size > MAX_SCHEMA_BYTES:
-        raise InvalidInput(f"expected at most {MAX_SCHEMA_BYTES:,} bytes", field="inputSchema")
+    size = len(bounded(schema, "inputSchema"))
     if schema.get("type", "object") != "object":
         raise InvalidInput("expected an object", field="inputSchema")
     parameters = {"type": "object", "properties": {}} | clean_schema(schema)
@@ -105,20 +99,6 @@ def define_all(
             found[definition.name] = definition
             size += definition.size
     return list(found.values()), left_out
-
-
-def _too_deep(schema: Any) -> bool:
-    level: list[Any] = [schema]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def hash_of(tool: types.Tool) -> str:

@@ -12,8 +12,8 @@ from bursar.gate.patterns import tool_action
 from bursar.gate.policy import RISKS, Effect, Risk
 from bursar.mcp import Endpoint, McpServer, ToolRules
 from bursar.models import ToolSpec
+from bursar.schemas import CONTEXT
 from bursar.tools import Tool
-from bursar_worker.mcp.arguments import CONTEXT
 from bursar_worker.mcp.cleaning import one_line
 from bursar_worker.mcp.connection import Connection
 from bursar_worker.mcp.definitions import Definition

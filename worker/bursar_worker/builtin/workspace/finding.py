@@ -9,10 +9,10 @@ from bursar.context import ToolContext
 from bursar.errors import InvalidInput, LimitReached
 from bursar.files import Entry
 from bursar.gate.globs import Glob
+from bursar.linear import LinearPattern
 from bursar.tools import tool
 from bursar_worker.builtin.texts import is_text
 from bursar_worker.builtin.workspace.reach import MAX_FILE_BYTES, Reach, acts_on, reach
-from bursar_worker.linear import LinearPattern
 
 __all__ = ["glob", "grep"]
 

@@ -1,4 +1,4 @@
-"""Arguments of a call, checked strictly against the JSON Schema that a server gave.
+"""What a JSON Schema is good for: arguments of a call and answers, checked strictly against it.
 
 The schema is a stranger's. So nothing in it may cost more than a bounded amount of work: patterns
 run on an engine whose time grows with the text only, references stay within the document, and
@@ -19,13 +19,16 @@ from referencing import Registry
 
 from bursar.decoding import parse_json
 from bursar.errors import InvalidInput
-from bursar_worker.linear import LinearPattern
+from bursar.linear import LinearPattern
 
-__all__ = ["CONTEXT", "SchemaArguments"]
+__all__ = ["CONTEXT", "MAX_SCHEMA_BYTES", "SchemaArguments", "bounded", "schema_of_answers"]
 
 CONTEXT = "\0context"
 """The keyword of the call's context: no argument that a schema can name is called that."""
 
+MAX_SCHEMA_BYTES = 65_536
+
+_MAX_DEPTH = 32
 _MAX_WORK = 100_000
 _MAX_NESTING = 64  # of keywords: a reference to itself must end long before Python's own limit
 _MAX_CHARS = 200
@@ -54,25 +57,51 @@ class _Work:
 _work: ContextVar[_Work] = ContextVar("work")
 
 
+def bounded(schema: dict[str, Any], field: str) -> bytes:
+    """Return a schema as JSON.
+
+    Raises:
+        InvalidInput: it is too large, or too deep to be worked on; names ``field``.
+
+    """
+    if _too_deep(schema):
+        raise InvalidInput(f"expected at most {_MAX_DEPTH} levels", field=field)
+    encoded = msgspec.json.encode(schema)
+    if len(encoded) > MAX_SCHEMA_BYTES:
+        raise InvalidInput(f"expected at most {MAX_SCHEMA_BYTES:,} bytes", field=field)
+    return encoded
+
+
+@functools.lru_cache(maxsize=128)
+def schema_of_answers(schema_json: bytes) -> "SchemaArguments":
+    """Return what answers are checked with; the sub-agents of a job all have the same one.
+
+    Raises:
+        InvalidInput: it is no JSON Schema; ``field`` is ``output``.
+
+    """
+    return SchemaArguments(msgspec.json.decode(schema_json), field="output")
+
+
 class SchemaArguments:
     """An `ArgumentReader` made of a schema.
 
     Raises:
-        InvalidInput: It is no JSON Schema; ``field`` is ``inputSchema``.
+        InvalidInput: It is no JSON Schema; names ``field``.
 
     """
 
     context = CONTEXT
 
-    def __init__(self, schema: dict[str, Any]) -> None:
+    def __init__(self, schema: dict[str, Any], *, field: str = "inputSchema") -> None:
         standard = validator_for(schema, default=Draft202012Validator)
         plain = _without_dialects(schema)
         try:
             standard.check_schema(plain)
         except SchemaError as error:
-            raise InvalidInput(f"no JSON Schema: {_short(error)}", field="inputSchema") from None
+            raise InvalidInput(f"no JSON Schema: {_short(error)}", field=field) from None
         except RecursionError:
-            raise InvalidInput("no JSON Schema: it never ends", field="inputSchema") from None
+            raise InvalidInput("no JSON Schema: it never ends", field=field) from None
         self._validator = _bounded(standard)(plain, registry=Registry())
 
     def parse(self, arguments_json: str) -> dict[str, Any]:
@@ -98,6 +127,20 @@ class SchemaArguments:
 
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+def _too_deep(schema: Any) -> bool:
+    level: list[Any] = [schema]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _short(error: ValidationError | SchemaError) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bursar.errors import InvalidInput
-from bursar_worker.mcp.arguments import SchemaArguments
+from bursar.schemas import SchemaArguments
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursar.errors import InvalidInput
-from bursar_worker.linear import LinearPattern
+from bursar.linear import LinearPattern
 
 SAMPLES = [
     ("abc", "xabcx"), ("^abc$", "abc"), ("^abc$", "abcd"), ("a.c", "a\tc"), ("a|b|", ""),

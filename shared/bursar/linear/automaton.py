@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bursar.errors import InvalidInput
-from bursar_worker.linear.syntax import CharTest, Node, is_word, parse
+from bursar.linear.syntax import CharTest, Node, is_word, parse
 
 __all__ = ["LinearPattern"]
 

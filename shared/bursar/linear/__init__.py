@@ -4,6 +4,6 @@ A model writes the patterns of `grep`. Python's own engine goes back and tries a
 ``(a+)+$`` on one line of thirty letters stops a thread for minutes, and no thread can be stopped.
 """
 
-from bursar_worker.linear.automaton import LinearPattern
+from bursar.linear.automaton import LinearPattern
 
 __all__ = ["LinearPattern"]
