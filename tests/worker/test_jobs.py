@@ -191,12 +191,12 @@ async def test_a_dry_purse_parks_items_and_a_raise_lets_them_go_on(
         job = await make(place, *map(str, range(20)), limit_microusd=limit)
         await wait_until("a dry purse", lambda: _dry(place, job.id))
         view = await reading.get(place.store, WORKSPACE, job.id)
-        assert view.state == "running"
+        assert (view.state, view.running, view.unpaid) == ("running", 0, view.open)
         assert view.cost_microusd <= limit
         session = locate(place.store, WORKSPACE, job.id)
         await raise_limit(place, session.id, 100 * price)
         view = await over(place, job.id)
-    assert (view.state, view.succeeded) == ("succeeded", 20)
+    assert (view.state, view.succeeded, view.unpaid) == ("succeeded", 20, 0)
     assert all(count == 1 for count in mapped.asked.values())
 
 

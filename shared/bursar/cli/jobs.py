@@ -1,12 +1,15 @@
 """``bursar jobs``: look at jobs, stop them, and run again what failed."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bursar.cli.options import AsJson, Workspace, connect
 from bursar.cli.output import ago, clean, command, console, print_fields, print_json, print_table
 from bursar.money import usd
+
+if TYPE_CHECKING:
+    from bursar.client import JobView
 
 __all__ = ["app"]
 
@@ -32,7 +35,7 @@ def list_jobs(
         [
             job.id,
             job.agent,
-            job.state,
+            _state(job),
             f"{job.succeeded + job.failed:,}/{job.total:,}",
             f"{job.failed:,}",
             usd(job.cost_microusd),
@@ -62,13 +65,14 @@ def show(
         {
             "job": view.id,
             "title": clean(view.title),
-            "state": view.state,
+            "state": _state(view),
             "reason": clean(view.reason),
             "agent": view.agent,
             "user": view.user,
             "files": view.workspace_path,
             "items": f"{view.total:,}: {view.succeeded:,} succeeded, {view.failed:,} failed, "
-            f"{view.open:,} open ({view.running:,} running), {view.waiting:,} waiting",
+            f"{view.open:,} open ({view.running:,} running, "
+            f"{view.unpaid:,} without money), {view.waiting:,} waiting",
             "cost": f"{usd(view.cost_microusd)}{limit}",
             "made": ago(view.created_ms),
             "started": ago(view.started_ms) if view.started_ms else "",
@@ -132,3 +136,9 @@ def delete(ctx: typer.Context, job: JobId, workspace: Workspace = "default") -> 
     with connect(ctx, workspace, timeout_s=300.0) as client:
         client.delete_job(job)
     console().print(f"{job} is deleted")
+
+
+def _state(job: "JobView") -> str:
+    """What a job does; without these words one that nobody pays for looks like any other."""
+    dry = job.unpaid and not job.running and not job.ended
+    return f"{job.state}, without money" if dry else job.state

@@ -22,7 +22,8 @@ class JobView(msgspec.Struct, frozen=True):
     """A job. Times are Unix milliseconds by Redis's clock, amounts micro-USD.
 
     ``total`` is ``waiting`` + ``open`` + ``succeeded`` + ``failed``; of those that are open so many
-    are ``running``, and the others wait for a place or for money.
+    are ``running``, and the others wait for a place or for money, ``unpaid`` of them for the job's
+    own.
     """
 
     id: str
@@ -37,6 +38,7 @@ class JobView(msgspec.Struct, frozen=True):
     waiting: int
     open: int
     running: int
+    unpaid: int
     succeeded: int
     failed: int
     cost_microusd: int

@@ -29,7 +29,7 @@ class JobView(msgspec.Struct, frozen=True):
     end ``succeeded`` if all items have, ``partial`` if some have not, ``cancelled`` or ``failed``.
     ``total`` is ``waiting`` (not begun, or to be run again) + ``open`` + ``succeeded`` +
     ``failed``; of those that are open so many are ``running``, the others wait: for a place, or
-    for money.
+    for money, ``unpaid`` of them for the job's own.
     """
 
     id: str
@@ -44,6 +44,7 @@ class JobView(msgspec.Struct, frozen=True):
     waiting: int
     open: int
     running: int
+    unpaid: int
     succeeded: int
     failed: int
     cost_microusd: int
@@ -92,10 +93,10 @@ async def list_jobs(store: Store, workspace: str, *, cursor: str = "", limit: in
 
 async def _read(store: Store, session: SessionKeys) -> JobView | None:
     redis, ws = store.redis, session.workspace
-    money = redis.call("HMGET", session.account, "posted", "pending", "limit")
+    money = redis.call("HMGET", session.account, "posted", "pending", "limit", "waiting")
     values = map(text, await redis.call("HMGET", session.hash, *_FIELDS))
     fields = dict(zip(_FIELDS, values, strict=True))
-    posted, pending, limit = map(text, await money)
+    posted, pending, limit, unpaid = map(text, await money)
     if fields["job"] != "1":
         return None
     turn = redis.call(
@@ -118,6 +119,7 @@ async def _read(store: Store, session: SessionKeys) -> JobView | None:
         total=total,
         waiting=waiting,
         running=int(fields["tree_running"] or 0),
+        unpaid=int(unpaid or 0),
         cost_microusd=int(posted or 0),
         held_microusd=int(pending or 0),
         limit_microusd=int(limit) if limit.isdecimal() else None,

@@ -21,8 +21,9 @@ def job(state: str = "running", **more: Any) -> dict[str, Any]:
     return {
         "id": "job_1", "workspace": "default", "agent": "echo", "user": "anonymous", "title": "",
         "workspace_path": "", "state": state, "turn": "t1", "total": 2, "waiting": 0, "open": 0,
-        "running": 0, "succeeded": 0, "failed": 0, "cost_microusd": 0, "held_microusd": 0,
-        "limit_microusd": None, "created_ms": 0, "started_ms": 0, "ended_ms": 0, "reason": "",
+        "running": 0, "unpaid": 0, "succeeded": 0, "failed": 0, "cost_microusd": 0,
+        "held_microusd": 0, "limit_microusd": None, "created_ms": 0, "started_ms": 0,
+        "ended_ms": 0, "reason": "",
     } | more  # fmt: skip
 
 
@@ -110,3 +111,16 @@ def test_ctrl_c_cancels_as_soon_as_the_job_is_named(
     ran = bursar("map", "--job", "job_1")
     assert ran.status == 1, ran.err
     assert len(stub.asked(f"POST {WS}/jobs/job_1/cancel")) == 1
+
+
+def test_a_job_that_has_no_money_left_is_seen_in_the_list(
+    bursar: Bursar, stub: StubGateway
+) -> None:
+    jobs = [job(id="job_1", open=2, unpaid=2), job(id="job_2", open=2, unpaid=1, running=1)]
+    stub.on(f"GET {WS}/jobs", {"jobs": jobs, "cursor": ""})
+    stub.on(f"GET {WS}/jobs/job_1", jobs[0])
+    listed = bursar("jobs", "list").out.splitlines()
+    assert [("without money" in line) for line in listed if "job_" in line] == [True, False]
+    shown = bursar("jobs", "show", "job_1").out
+    assert "running, without money" in shown
+    assert "2 open (0 running, 2 without money)" in shown
