@@ -100,7 +100,8 @@ async def _check_session(
         ends = [kind for _, kind, data in events if data["turn"] == turn.turn and kind in TERMINAL]
         if len(ends) != 1:
             findings.wrong.append(f"turn {turn.turn} has {len(ends)} terminal events")
-        if turn.poison != (word == "quarantined") and not findings.quarantine:
+        quarantined = word == "quarantined"
+        if quarantined != turn.poison and not (quarantined and findings.quarantine):
             findings.wrong.append(f"turn {turn.turn}, poison {turn.poison}, is {word}")
         _check_attempts(turn.turn, events, findings)
         _check_calls(turn.turn, messages, took, findings)

@@ -55,7 +55,7 @@ async def run(site: BrokenSite, *, seconds: float, seed: int, producers: int = 3
         await asyncio.gather(*(person.ended(each.turn) for each in person.accepted))
     await asyncio.sleep(1)  # what an ended turn leaves to others, such as a lease, is given back
     async with site.redis() as redis:
-        mix.findings = await audit(redis, accepted, site.effects)
+        mix.findings = await audit(redis, accepted, site.effects, quarantine=True)
     mix.accepted, mix.repeats = len(accepted), sum(person.repeats for person in people)
     mix.seconds = time.monotonic() - began
     return mix
