@@ -25,11 +25,7 @@ async def collect_context(scope: Scope, turn: str) -> bool:
     at the start of the next turn.
     """
     provider, session = scope.agent.context, scope.session
-
-    async def read() -> bool:
-        return bool(await scope.store.redis.call("HEXISTS", session.text, "context"))
-
-    if provider is None or await scope.writer.write(read):
+    if provider is None or await scope.writer.read("HEXISTS", session.text, "context"):
         return False
     request = ContextRequest(
         workspace=session.workspace.id,

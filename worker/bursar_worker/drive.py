@@ -343,11 +343,8 @@ class Drive:
 
     async def _effects(self) -> dict[str, bytes]:
         """The open effects after all writes that were queued before."""
-
-        async def read() -> Any:
-            return await self._kit.store.redis.call("HGETALL", self._session.effects)
-
-        return {text(field): value for field, value in (await self._writer.write(read)).items()}
+        found = await self._writer.read("HGETALL", self._session.effects)
+        return {text(field): value for field, value in found.items()}
 
     async def _end_stale_holds(self, effects: dict[str, bytes], *, but: str = "") -> None:
         """End holds that nobody will end any more: sent ones are booked in full, others go back."""

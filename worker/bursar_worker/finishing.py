@@ -46,12 +46,5 @@ async def finish_turn(
 async def verdict_of_cancel(scope: Scope, turn: str) -> Verdict:
     """Return how a turn ends that is to be cancelled, in the words of whoever asked for it."""
     key = scope.session.workspace.turn(turn)
-
-    async def read() -> list[bytes | None]:
-        found: list[bytes | None] = await scope.store.redis.call(
-            "HMGET", key, "cancel_code", "cancel_reason"
-        )
-        return found
-
-    code, reason = map(text, await scope.writer.write(read))
+    code, reason = map(text, await scope.writer.read("HMGET", key, "cancel_code", "cancel_reason"))
     return Verdict("cancelled", code or "cancelled", reason or "cancelled while it ran")

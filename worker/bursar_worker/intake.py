@@ -48,25 +48,15 @@ async def admitted(scope: Scope, turn: str) -> Blocked | None:
     if not (hooks.has("session_start") or hooks.has("user_prompt")):
         return None
     key, history = scope.session.workspace.turn(turn), scope.session.messages
-
-    async def read() -> tuple[bool, int]:
-        done, index = await scope.store.redis.call("HMGET", key, "admitted", "first_message")
-        return text(done) == "1", int(text(index))
-
-    done, index = await scope.writer.write(read)
-    if done:
+    done, index = map(text, await scope.writer.read("HMGET", key, "admitted", "first_message"))
+    if done == "1":
         return None
     context = hook_context(scope, turn)
     if scope.fields.get("admitted") != "1":
         blocked = await hooks.session_start(context)
         if blocked is not None:
             return blocked
-
-    async def read_input() -> bytes:
-        found: bytes = await scope.store.redis.call("LINDEX", history, index)
-        return found
-
-    given = decode_message(await scope.writer.write(read_input))
+    given = decode_message(await scope.writer.read("LINDEX", history, int(index)))
     changed = given
     if isinstance(given, UserMessage):
         shown = await _shown_to_agent(hooks, context, given)
@@ -84,12 +74,7 @@ async def joined_messages(scope: Scope, turn: str, items: Sequence[InboxItem]) -
     if not fields:
         return []
     key = scope.session.workspace.turn(turn)
-
-    async def read() -> list[bytes | None]:
-        found: list[bytes | None] = await scope.store.redis.call("HMGET", key, *fields)
-        return found
-
-    payloads = await scope.writer.write(read)
+    payloads = await scope.writer.read("HMGET", key, *fields)
     messages = [decode_message(payload) for payload in payloads if payload is not None]
     context = hook_context(scope, turn)
     joined = []

@@ -233,12 +233,7 @@ def folder_of(request: GateRequest) -> str:
 
 async def questions_of(scope: Scope, turn: str) -> list[str]:
     """Ids of the questions that a turn left open, whatever its calls say: a worker of it died."""
-
-    async def read() -> list[str]:
-        key = scope.session.approvals
-        return text_list(await scope.store.redis.call("SMEMBERS", key))
-
-    ids = await scope.writer.write(read)
+    ids = text_list(await scope.writer.read("SMEMBERS", scope.session.approvals))
     found = await scope.writer.write(lambda: list_of(scope.store, scope.session.workspace, ids))
     return [each.id for each in found if each.turn == turn and not each.released]
 

@@ -9,7 +9,7 @@ one no delay.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bursar.clock import monotonic_s
 from bursar.errors import BursarError, StoreUnavailable
@@ -70,6 +70,10 @@ class SessionWriter:
 
         """
         return await asyncio.shield(self._spawn(self._in_turn(operation)))
+
+    async def read(self, command: str, *arguments: Any) -> Any:
+        """Read what Redis has after all that was queued before; an outage is waited out."""
+        return await self.write(lambda: self._store.redis.call(command, *arguments))
 
     async def settle(self) -> None:
         """Wait until nothing is under way any more."""
