@@ -10,6 +10,7 @@ from bursar.leases import Lease
 from bursar.messages import UserMessage
 from bursar.store.codec import text, text_list
 from bursar.store.scripts import budgets, sessions, turns
+from bursar.store.scripts.above import Above
 from bursar.store.scripts.turns import Commit
 from bursar.store.store import Store
 from support.family import Family, begin, child_path, end_child, with_settings
@@ -292,3 +293,9 @@ async def test_without_memory_none_is_opened(store: Store) -> None:
         finally:
             await store.redis.call("CONFIG", "SET", "maxmemory", 0)
     assert len(await family.give(wish)) == 16, "as many as may run at once"
+
+
+def test_a_place_is_read_from_its_end() -> None:
+    assert Above.of("p", "t", "1-call 1 0") == Above("p", "t", "1-call 1", "0")
+    assert Above.of("p", "t", "job 12") == Above("p", "t", "job", "12")
+    assert Above.of("", "", "") == Above()

@@ -141,3 +141,18 @@ async def test_a_child_has_its_time_and_no_more(place: Site) -> None:
     assert turn.output.count("timed out") == 3, turn.output
     finished = [e.decode() for e in await place.log(session) if e.kind == "child.finished"]
     assert {each["code"] for each in finished} == {"timed_out"}
+
+
+@pytest.mark.parametrize("call_id", ["call 1", " ", "a\nb", "x" * 300])
+async def test_a_call_id_that_is_none_for_us_gets_another_and_is_joined(
+    place: Site, call_id: str
+) -> None:
+    def model(request: ModelRequest) -> Reply:
+        if found := results(request):
+            return Reply(text=found[0].output)
+        return Reply(tool_calls=[ToolCall(call_id, "task", json.dumps({"prompt": "one"}))])
+
+    odd = Agent(name="lead", model=ScriptedModel([model] * 2), subagents=["leaf"])
+    async with working(place.store, odd, leaf):
+        _, turn = await place.run("lead")
+    assert (turn.state, turn.output) == ("succeeded", "one is done")

@@ -1,6 +1,7 @@
 """One model call: paid for before it starts, streamed while it runs, settled when it ends."""
 
 import asyncio
+import re
 
 import msgspec
 
@@ -30,6 +31,7 @@ _MAX_FITS = 4  # how often a refused hold is tried again with fewer output token
 _PATIENT_S = 2.0  # waits for a provider up to here keep the lease; longer ones park the turn
 _NOTE_TOKENS = max(len(WARNING_NOTE), len(CLOSING_NOTE))
 _MAX_WAIT_S = 7 * 86400.0
+_CALL_ID = re.compile(r"[!-~]{1,200}")  # it stands in names of fields, and between blanks
 
 
 class ModelStep:
@@ -260,11 +262,12 @@ def _fitting(refused: BudgetRefused, quote: Quote, bound: int, wanted: int, floo
 
 
 def _distinct(calls: list[ToolCall]) -> tuple[ToolCall, ...]:
-    """Give calls without an id, or with one used twice, an id of their own."""
+    """Give calls an id of their own that have none, one used twice, or one that is none for us."""
     seen: set[str] = set()
     distinct = []
     for call in calls:
-        call_id = call.id if call.id and call.id not in seen else new_id("call")
+        fit = _CALL_ID.fullmatch(call.id) is not None and call.id not in seen
+        call_id = call.id if fit else new_id("call")
         seen.add(call_id)
         texts = (well_formed(part) for part in (call_id, call.name, call.arguments))
         distinct.append(ToolCall(*texts))

@@ -24,7 +24,7 @@ class Above(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, parent: str, turn: str, join: str) -> "Above":
         """From the fields ``parent``, ``parent_turn`` and ``join``."""
-        name, _, slot = join.partition(" ")
+        name, _, slot = join.rpartition(" ")
         return cls(parent, turn, name, slot) if name else cls()
 
     def keys(self, session: SessionKeys) -> list[str]:
