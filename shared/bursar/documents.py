@@ -173,8 +173,14 @@ def check_document(document: SessionDocument) -> None:
         check_workspace(document.workspace)
     if session.forked_from:
         check_session(session.forked_from, "session.forked_from")
-    if session.context_start > count:
+    start = session.context_start
+    if start > count:
         raise InvalidInput(f"expected at most {count} messages", field="session.context_start")
+    if start < count and isinstance(document.messages[start], DocumentResult):
+        raise InvalidInput(
+            f"messages[{start}] is a result, which belongs to the answer before it",
+            field="session.context_start",
+        )
     if session.message_count not in {None, count}:
         raise InvalidInput(
             f"it has {count} messages, so something is missing", field="session.message_count"

@@ -60,6 +60,7 @@ BAD: list[tuple[str, Change]] = [
     ("session.owner", _set("session", "owner", value="x")),
     ("session.context_start", _set("session", "context_start", value=5)),
     ("session.context_start", _set("session", "context_start", value=-1)),
+    ("session.context_start", _set("session", "context_start", value=2)),
     ("session.message_count", _set("session", "message_count", value=3)),
     ("session.forked_from", _set("session", "forked_from", value="{x}")),
     ("session.summary", _set("session", "summary", value="x" * 300_000)),
