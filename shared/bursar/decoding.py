@@ -31,7 +31,7 @@ def parse_json(text: str, decoder: msgspec.json.Decoder[T], *, field: str, prefi
         return decoder.decode(text)
     except msgspec.ValidationError as error:
         raise invalid(error, whole=field, prefix=prefix) from None
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidInput(f"expected JSON: {_lower(str(error))}", field=field) from None
 
 

@@ -128,7 +128,7 @@ def _read_inputs(agent: str | None, name: str | None, *, text: bool) -> "list[st
         if line.strip():
             try:
                 found.append(decoder.decode(line))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 raise InvalidInput(
                     f"line {number}: {error}; with --text a line is an input", field="INPUTS"
                 ) from None
@@ -140,7 +140,7 @@ def _read_schema(name: str) -> dict[str, Any]:
 
     try:
         return msgspec.json.decode(_content(name, "--schema"), type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInput(f"expected a JSON Schema: {error}", field="--schema") from None
 
 

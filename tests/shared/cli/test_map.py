@@ -31,6 +31,7 @@ def job(state: str = "running", **more: Any) -> dict[str, Any]:
     ("line", "said"),
     [
         ("not json", "INPUTS: line 2: JSON is malformed"),
+        ("[" * 5000 + "]" * 5000, "INPUTS: line 2: "),
         ('{"id": "x"}', "INPUTS: line 2: Object missing required field `input`"),
         ('{"input": "x", "idd": "y"}', "INPUTS: line 2: Object contains unknown field `idd`"),
     ],
