@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from bursar.errors import InvalidInput, NotFound
 from bursar.registry import redis_ms
 from bursar.sessions import locate
-from bursar.store.codec import scored, text
+from bursar.store.codec import scored, text, text_list
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
 
@@ -83,10 +83,15 @@ class TreeView(msgspec.Struct, frozen=True):
     cursor: str = ""
 
 
+_Place = tuple[int, str]
+"""Where a session stands in its tree: when it was opened, and its id."""
+_FIRST: _Place = (-1, "")
+
+
 class _Member(NamedTuple):
     """What is read of each session of a tree."""
 
-    place: tuple[int, str]
+    place: _Place
     parent: str
     state: str
     steps: int
@@ -120,11 +125,12 @@ async def read_tree(
     if not 1 <= limit <= _LIMIT_MAX:
         raise InvalidInput(f"expected an integer from 1 to {_LIMIT_MAX}", field="limit")
     after = _parse_cursor(cursor)
-    top, *below = await _members(store, session)
-    listed = [top, *(each for each in below if not live or each.state != "ended")]
-    found = [each for each in listed if each.place > after]
+    if not await store.redis.call("EXISTS", session.hash):
+        raise NotFound("no such session in this workspace", code="session_not_found")
+    members = [] if cursor else await _members(store, session)
+    found = await _page(store, session, members, live=live, after=after, count=limit + 1)
     page, rest = found[:limit], found[limit:]
-    sids = dict.fromkeys([session.root, sid, *(each.sid for each in page)])
+    sids = dict.fromkeys([session.root, sid, *(sid for _, sid in page)])
     accounts = [session.workspace.session(each).account for each in sids]
     rows = await _gather(store, accounts, _ACCOUNT)
     purses = {each: _purse(row) for each, row in zip(sids, rows, strict=True)}
@@ -132,20 +138,65 @@ async def read_tree(
         root=session.root,
         purse=purses[session.root],
         nodes=await _nodes(store, session, page, purses),
-        totals=None if cursor else _totals([top, *below], purses[sid]),
-        cursor=_cursor(page[-1].place) if rest else "",
+        totals=None if cursor else _totals(members, purses[sid]),
+        cursor=_cursor(page[-1]) if rest else "",
     )
+
+
+async def _page(
+    store: Store,
+    session: SessionKeys,
+    members: Sequence[_Member],
+    *,
+    live: bool,
+    after: _Place,
+    count: int,
+) -> list[_Place]:
+    """So many places behind one, without a look at all the others where that is possible."""
+    top: _Place = (0, session.id)
+    if session.id != session.root:
+        below = (members or await _members(store, session))[1:]
+        places = [top, *(each.place for each in below if not live or each.state != "ended")]
+        return [place for place in places if place > after][:count]
+    found: list[_Place] = [top] if top > after else []
+    if live:
+        ids = text_list(await store.redis.call("SMEMBERS", session.live))
+        scores = await store.redis.call("ZMSCORE", session.members, *ids) if ids else []
+        places = [(int(float(text(at))), sid) for sid, at in zip(ids, scores, strict=True) if at]
+        return [*found, *sorted(place for place in places if place > after)][:count]
+    async for part in _places(store, session, after):
+        found += part
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+async def _places(
+    store: Store, session: SessionKeys, after: _Place = _FIRST
+) -> AsyncIterator[list[_Place]]:
+    """Where the sessions below a root stand, by the time they were opened, in parts."""
+    count = _IDS_A_READ
+    while True:
+        batch = await store.redis.call(
+            "ZRANGE", session.members, max(0, after[0]), "+inf",
+            "BYSCORE", "LIMIT", 0, count, "WITHSCORES",
+        )  # fmt: skip
+        places = [(score, sid) for sid, score in scored(batch)]
+        found = [place for place in places if place > after and place[1] != session.id]
+        if found:
+            yield found
+            after, count = found[-1], _IDS_A_READ
+        elif len(places) < count:
+            return
+        else:
+            count *= 2  # that many were opened in one millisecond
 
 
 async def _members(store: Store, session: SessionKeys) -> list[_Member]:
     """The session itself, and all below it by the time they were opened."""
-    places = [(0, session.id)]
-    at = 0
-    while batch := await store.redis.call(
-        "ZRANGE", session.members, at, at + _IDS_A_READ - 1, "WITHSCORES"
-    ):
-        places += [(score, sid) for sid, score in scored(batch) if sid != session.id]
-        at += _IDS_A_READ
+    places: list[_Place] = [(0, session.id)]
+    async for part in _places(store, session):
+        places += part
     keys = [session.workspace.session(sid).hash for _, sid in places]
     rows = await _gather(store, keys, ("parent", "state", "step_count"))
     members = [
@@ -153,8 +204,6 @@ async def _members(store: Store, session: SessionKeys) -> list[_Member]:
         for place, (parent, state, steps) in zip(places, rows, strict=True)
         if state is not None
     ]
-    if not members or members[0].sid != session.id:
-        raise NotFound("no such session in this workspace", code="session_not_found")
     if session.id == session.root:
         return members
     return [members[0], *_below(session.id, members[1:])]
@@ -174,11 +223,11 @@ def _below(sid: str, members: Sequence[_Member]) -> list[_Member]:
 
 
 async def _nodes(
-    store: Store, session: SessionKeys, page: Sequence[_Member], purses: dict[str, Purse]
+    store: Store, session: SessionKeys, page: Sequence[_Place], purses: dict[str, Purse]
 ) -> list[TreeNode]:
     ws = session.workspace
     now = await redis_ms(store)
-    rows = await _gather(store, [ws.session(each.sid).hash for each in page], _SESSION)
+    rows = await _gather(store, [ws.session(sid).hash for _, sid in page], _SESSION)
     read: list[dict[str, str]] = [dict(zip(_SESSION, map(text, row), strict=True)) for row in rows]
     facts = [each for each in read if each["id"]]
     turns = await _gather(store, [ws.turn(_turn_of(each) or "-") for each in facts], _TURN)
@@ -243,13 +292,13 @@ async def _gather(store: Store, keys: Sequence[str], fields: Sequence[str]) -> l
     return rows
 
 
-def _cursor(place: tuple[int, str]) -> str:
+def _cursor(place: _Place) -> str:
     return f"{place[0]}-{place[1]}"
 
 
-def _parse_cursor(cursor: str) -> tuple[int, str]:
+def _parse_cursor(cursor: str) -> _Place:
     if not cursor:
-        return (-1, "")
+        return _FIRST
     created, _, sid = cursor.partition("-")
     if not (created.isascii() and created.isdecimal() and len(created) < 20 and sid):
         raise InvalidInput("expected the cursor of another page", field="cursor")

@@ -1,5 +1,6 @@
 """A session tree as it is read: who is in it, how far each is, what it costs, a page at a time."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from bursar.sessions import locate
+from bursar.store.codec import text
 from bursar.store.store import Store
 from support.gateway import begin_turn
 from support.offspring import finish_child, spawn
@@ -131,8 +133,19 @@ async def test_what_is_no_page_is_refused(
     assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
+async def _hash_reads(store: Store) -> int:
+    """How often fields of a hash were read so far, on the whole server."""
+    stats = await store.redis.call("INFO", "commandstats")
+    found = re.search(r"cmdstat_hmget:calls=(\d+)", text(stats))
+    return int(found[1]) if found else 0
+
+
 async def test_ten_thousand_sessions_are_read_in_pipelines(
-    admin: httpx.AsyncClient, store: Store, sid: str, base: str
+    admin: httpx.AsyncClient,
+    store: Store,
+    sid: str,
+    base: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = locate(store, "acme", sid)
     for number in range(10_000):
@@ -148,8 +161,18 @@ async def test_ten_thousand_sessions_are_read_in_pipelines(
     assert first["totals"]["steps"] == 20_000
     live = await _tree(admin, base, live=True)
     assert [node["id"] for node in live["nodes"]] == [sid]
-    second = await _tree(admin, base, cursor=first["cursor"])
+    calls = await _hash_reads(store)
+    second = await _tree(admin, base, cursor=first["cursor"], limit=10)
     assert second["nodes"][0]["id"] == f"{sid}~n00999"
+    assert await _hash_reads(store) - calls < 100, "a page costs what is on it"
+    monkeypatch.setattr("bursar.tree_views._IDS_A_READ", 7)  # 40 have the same time
+    nodes: list[str] = []
+    cursor = first["cursor"]
+    while cursor and len(nodes) < 200:
+        page = await _tree(admin, base, cursor=cursor, limit=50)
+        nodes += [node["id"] for node in page["nodes"]]
+        cursor = page["cursor"]
+    assert nodes == [f"{sid}~n{number:05}" for number in range(999, 1199)]
     for start in range(0, 10_000, 1000):
         names = [f"{sid}~n{number:05}" for number in range(start, start + 1000)]
         await store.redis.call("DEL", *(session.workspace.session(name).hash for name in names))
