@@ -167,6 +167,8 @@ async def test_a_making_that_nobody_completes_is_cleared_away(
     assert (opening["state"], opening["total"]) == ("opening", 500)
     refused = await admin.post(f"/v1/workspaces/acme/sessions/{sid}/turns", json={"input": "x"})
     assert (refused.status_code, refused.json()["code"]) == (409, "is_job")
+    refused = await admin.post(f"{acme}/{sid}/cancel")
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_opening")
     await clear_away(store, session)
     assert await sessions_of(store) == 1, "its time has not come"
     timer = session.timer("job", "-")
@@ -193,7 +195,9 @@ async def test_two_who_make_the_same_job_make_one(
     assert sum(b"job:item:" in field for field in fields) == 2000
 
 
-async def test_states_that_refuse(admin: httpx.AsyncClient, acme: str, sid: str) -> None:
+async def test_states_that_refuse(
+    admin: httpx.AsyncClient, acme: str, sid: str, store: Store
+) -> None:
     job = (await admin.post(acme, json={"agent": "echo", "inputs": ["one"]})).json()["id"]
     again = await admin.post(f"{acme}/{job}/retry")
     assert (again.status_code, again.json()["code"]) == (409, "session_busy")
@@ -202,6 +206,10 @@ async def test_states_that_refuse(admin: httpx.AsyncClient, acme: str, sid: str)
     cancelled = await admin.post(f"{acme}/{job}/cancel", json={"reason": "enough"})
     assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
     assert cancelled.json()["reason"] == "enough"
+    ws = store.workspace("acme")
+    await store.redis.call("DEL", ws.turn(cancelled.json()["turn"]))  # as after a week
+    cancelled = await admin.post(f"{acme}/{job}/cancel")
+    assert (cancelled.status_code, cancelled.json()["total"]) == (202, 1)
     again = await admin.post(f"{acme}/{job}/retry")
     assert (again.status_code, again.json()["state"]) == (202, "queued")
     await admin.post(f"{acme}/{job}/cancel")

@@ -11,7 +11,7 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from bursar import workspaces
-from bursar.errors import InvalidInput
+from bursar.errors import Conflict, InvalidInput
 from bursar.jobs import making, reading
 from bursar.jobs.reading import JobPage, JobView
 from bursar.jobs.results import WHICH, ItemResult, Which, read_results
@@ -122,7 +122,12 @@ async def cancel_job(
 ) -> JobView:
     """Begin nothing more and stop what is at work; results that are there stay."""
     view = await reading.get(gateway.store, ws, job)
-    if view.turn:
+    if not view.turn:
+        raise Conflict(
+            "the job is not made yet; what is not completed is deleted after a minute",
+            code="job_opening",
+        )
+    if not view.ended_ms:
         reason = (data or TurnCancel()).reason
         await gateway.inputs.cancel(ws, view.turn, reason, actor=request.user.actor)
     return await reading.get(gateway.store, ws, job)
