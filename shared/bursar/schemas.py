@@ -21,12 +21,21 @@ from bursar.decoding import parse_json
 from bursar.errors import InvalidInput
 from bursar.linear import LinearPattern
 
-__all__ = ["CONTEXT", "MAX_SCHEMA_BYTES", "SchemaArguments", "bounded", "schema_of_answers"]
+__all__ = [
+    "CONTEXT",
+    "MAX_SCHEMA_BYTES",
+    "UNUSABLE",
+    "SchemaArguments",
+    "bounded",
+    "schema_of_answers",
+]
 
 CONTEXT = "\0context"
 """The keyword of the call's context: no argument that a schema can name is called that."""
 
 MAX_SCHEMA_BYTES = 65_536
+UNUSABLE = "schema_unusable"
+"""Code of the error for arguments that are not to blame: the schema refers to what is not there."""
 
 _MAX_DEPTH = 32
 _MAX_WORK = 100_000
@@ -111,13 +120,13 @@ class SchemaArguments:
             error = next(self._validator.iter_errors(values), None)
         except _TooMuchWorkError:
             raise InvalidInput(
-                "cannot be checked, the tool's schema asks for too much work", field="arguments"
+                "cannot be checked, the schema asks for too much work", field="arguments"
             ) from None
         except Exception as error:
             # A schema can be of the right form and still make no sense, such as a $ref to nowhere.
             what = f"{type(error).__name__}: {error}"[:_MAX_CHARS]
             raise InvalidInput(
-                f"cannot be checked against the tool's schema ({what})", field="arguments"
+                f"cannot be checked against the schema ({what})", field="arguments", code=UNUSABLE
             ) from error
         finally:
             _work.reset(token)

@@ -208,8 +208,8 @@ class TurnRun:
             answer = await self._close(unpaid)
             verdict = Verdict("succeeded", "budget_closed", _CLOSED)
         self.first_attempt = 1
-        calls = answer.message.tool_calls
-        said = None if calls else await self._structured.objection(answer.message.text, self.id)
+        calls, history = answer.message.tool_calls, self._transcript.messages
+        said = None if calls else await self._structured.objection(answer.message, history)
         if not calls and said is None:
             # The last answer is committed together with the turn's end, in one script.
             self._answer, self._verdict = answer, verdict

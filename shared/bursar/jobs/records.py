@@ -55,7 +55,10 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Where an item is: its newest sub-agent, and how that ended; all empty before the first."""
+    """Where an item is: its newest sub-agent, and how that ended; all empty before the first.
+
+    ``outcome`` is ``waiting`` for one that is to be run again.
+    """
 
     session: str = ""
     outcome: str = ""
@@ -66,6 +69,14 @@ class Slot(msgspec.Struct, frozen=True):
         session, _, rest = slot.partition(" ")
         outcome, _, code = rest.partition(" ")
         return cls(session, outcome, code)
+
+    @property
+    def waits(self) -> bool:
+        return not self.session or self.outcome == "waiting"
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.outcome) and not self.waits
 
     @property
     def may_try_again(self) -> bool:

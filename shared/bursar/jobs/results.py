@@ -6,20 +6,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from bursar.errors import InvalidInput
+from bursar.endings import read_ending
+from bursar.errors import InvalidInput, NotFound
 from bursar.jobs.reading import get
 from bursar.jobs.records import (
-    OPTIONS,
-    JobOptions,
     Slot,
     id_field,
     slot_field,
     spent_field,
     tries_field,
 )
-from bursar.messages import AssistantMessage
 from bursar.sessions import locate
-from bursar.store.codec import decode_json, decode_message, text
+from bursar.store.codec import text
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
 
@@ -30,9 +28,9 @@ _PAGE = 50
 Which = Literal["all", "ended", "succeeded", "failed"]
 WHICH: dict[Which, Callable[[Slot], bool]] = {
     "all": lambda _: True,
-    "ended": lambda slot: bool(slot.outcome),
+    "ended": lambda slot: slot.ended,
     "succeeded": lambda slot: slot.outcome == "succeeded",
-    "failed": lambda slot: slot.outcome not in {"", "succeeded"},
+    "failed": lambda slot: slot.ended and slot.outcome != "succeeded",
 }
 
 
@@ -69,22 +67,25 @@ async def read_results(
     Args:
         after: begin behind the item of this index.
 
+    Raises:
+        NotFound: there is no such job, or not any more.
+
     """
     if after < -1:
         raise InvalidInput("expected the index of an item", field="after")
     view = await get(store, workspace, job)
     session = locate(store, workspace, view.id)
-    raw = await store.redis.call("HGET", session.joins, OPTIONS)
-    options = decode_json(raw, JobOptions) if raw else JobOptions()
     for start in range(after + 1, view.total, _PAGE):
         slots = range(start, min(start + _PAGE, view.total))
-        for result in await _page(store, session, slots, which, structured=bool(options.output)):
+        page = await _page(store, session, slots, which)
+        created = await store.redis.call("HGET", session.hash, "created_ms")
+        if text(created) != str(view.created_ms):
+            raise NotFound("the job was deleted while it was read", code="job_not_found")
+        for result in page:
             yield result
 
 
-async def _page(
-    store: Store, session: SessionKeys, slots: range, which: Which, *, structured: bool
-) -> list[ItemResult]:
+async def _page(store: Store, session: SessionKeys, slots: range, which: Which) -> list[ItemResult]:
     names = (slot_field, id_field, tries_field, spent_field)
     fields = [name(slot) for slot in slots for name in names]
     values = list(map(text, await store.redis.call("HMGET", session.joins, *fields)))
@@ -95,36 +96,26 @@ async def _page(
         if WHICH[which](slot):
             attempts = int(tries or (1 if slot.session else 0))
             bare = ItemResult(index, slot.outcome, "", int(spent or 0), 0, attempts, id=key)
-            reads.append(_read(store, session, slot, bare, structured=structured))
+            reads.append(_read(store, session, slot, bare))
     return await asyncio.gather(*reads)
 
 
-async def _read(
-    store: Store, job: SessionKeys, slot: Slot, bare: ItemResult, *, structured: bool
-) -> ItemResult:
+async def _read(store: Store, job: SessionKeys, slot: Slot, bare: ItemResult) -> ItemResult:
     if not slot.session:
         return msgspec.structs.replace(bare, state="waiting")
-    redis, ws = store.redis, job.workspace
-    session = ws.session(slot.session)
-    turn = ws.turn(f"trn_{slot.session.partition('~')[2]}")
-    # Not from the turn's record, which is kept for a week only; but nothing else knows the reason.
-    reason, steps, posted, last = await asyncio.gather(
-        redis.call("HGET", turn, "reason"),
-        redis.call("HGET", session.hash, "step_count"),
-        redis.call("HGET", session.account, "posted"),
-        redis.call("LINDEX", session.messages, -1),
+    found = await read_ending(
+        store, job.workspace.session(slot.session), succeeded=slot.outcome == "succeeded"
     )
-    message = decode_message(last) if last else None
-    said: Any = message.text if isinstance(message, AssistantMessage) else ""
-    if structured and slot.outcome == "succeeded":
-        said = msgspec.json.decode(said)
+    cost = bare.cost_microusd + found.cost_microusd
+    if slot.waits:
+        return msgspec.structs.replace(bare, state="waiting", cost_microusd=cost)
     return msgspec.structs.replace(
         bare,
         state=slot.outcome or "open",
-        output=said,
+        output=found.output,
         code=slot.code,
-        reason=text(reason),
-        cost_microusd=bare.cost_microusd + int(posted or 0),
-        steps=int(steps or 0),
+        reason=found.reason,
+        cost_microusd=cost,
+        steps=found.steps,
         session=slot.session,
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from bursar.messages import AssistantMessage
-from bursar.store.codec import decode_message, text
+from bursar.endings import read_ending
+from bursar.store.codec import text
 from bursar.store.keys import WorkspaceKeys
 from bursar.store.store import Store
 from bursar.tools import render_output
@@ -21,7 +21,7 @@ _WAYS = {"timed_out": "timed out", "budget_exhausted": "ran out of money"}
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One sub-agent's end. ``output`` is its answer, or the part of one that it came to.
+    """One sub-agent's end, as `Ending` has it.
 
     Args:
         state: how its turn ended; empty while it has not, ``unopened`` if it never began.
@@ -55,45 +55,38 @@ async def read_reports(
 async def _report(store: Store, workspace: WorkspaceKeys, slot: str) -> Report:
     if not slot:
         return Report("", "unopened", reason="not needed any more")
-    sid, _, rest = slot.partition(" ")
-    if not rest:
-        return Report(sid, "")
-    state, _, code = rest.partition(" ")
-    session = workspace.session(sid)
-    turn = workspace.turn(f"trn_{sid.partition('~')[2]}")
-    found = store.redis.call("HMGET", turn, "reason", "cost_microusd", "steps", "last_message")
-    output = store.redis.call("HGET", session.text, "output")
-    reason, cost, steps, last = map(text, await found)
-    raw = await store.redis.call("LINDEX", session.messages, int(last)) if last else None
-    message = decode_message(raw) if raw else None
-    said: Any = message.text if isinstance(message, AssistantMessage) else ""
-    if await output and state == "succeeded":
-        said = msgspec.json.decode(said)
-    return Report(sid, state, said, code, reason, int(cost or 0), int(steps or 0))
+    sid, state, code = (*slot.split(" ", 2), "", "")[:3]
+    found = await read_ending(store, workspace.session(sid), succeeded=state == "succeeded")
+    if state == "succeeded" and found.deleted:
+        state = "failed"  # nobody can be told any more what it said
+    return Report(sid, state, found.output, code, found.reason, found.cost_microusd, found.steps)
 
 
 def rendered(reports: Sequence[Report], *, single: bool, max_chars: int) -> Outcome:
     """Return the reports as the result of the call that gave the tasks."""
     if single:
         return _alone(reports[0], max_chars)
-    share = max(_LEAST_CHARS, max_chars * 4 // 5 // len(reports))
-    listed = [_entry(report, share) for report in reports]
     failed = not any(report.ok for report in reports)
-    return Outcome(_whole_json(listed, reports, max_chars), is_error=failed)
+    return Outcome(_listed(reports, max_chars), is_error=failed)
 
 
-def _whole_json(listed: list[dict[str, Any]], reports: Sequence[Report], max_chars: int) -> str:
-    """The list, of which the last ones are counted only if it is too long: it stays JSON."""
-    sizes = [len(render_output(entry, max_chars)) + 1 for entry in listed]
-    if sum(sizes) < max_chars:
-        return render_output(listed, max_chars)
+def _listed(reports: Sequence[Report], max_chars: int) -> str:
+    """All of them as JSON. What is too long is cut to texts, and then the last ones are counted."""
+    share = max(_LEAST_CHARS, max_chars * 4 // 5 // len(reports))
+    entries: list[dict[str, Any]] = []
+    sizes: list[int] = []
+    for json_share in (max_chars, share):
+        entries = [_entry(report, share, json_share) for report in reports]
+        sizes = [len(render_output(entry, max_chars)) + 1 for entry in entries]
+        if sum(sizes) < max_chars:
+            return render_output(entries, max_chars)
     room, shown = max_chars - _COUNTED_CHARS, 0
     while shown < len(sizes) and sizes[shown] <= room:
         room -= sizes[shown]
         shown += 1
     left = reports[shown:]
     counted = {"left_out": len(left), "of_them_ok": sum(report.ok for report in left)}
-    return render_output([*listed[:shown], counted], max_chars)
+    return render_output([*entries[:shown], counted], max_chars)
 
 
 def _alone(report: Report, max_chars: int) -> Outcome:
@@ -108,10 +101,13 @@ def _why(report: Report) -> str:
     return f"{way}: {report.reason}" if report.reason else way
 
 
-def _entry(report: Report, share: int) -> dict[str, Any]:
+def _entry(report: Report, text_share: int, json_share: int) -> dict[str, Any]:
+    """One of a list. Text is cut; a value stays one if it has no more characters than its share."""
     output = report.output
-    if isinstance(output, str):
-        output = render_output(output, share)
+    share = text_share if isinstance(output, str) else json_share
+    said = render_output(output, share)
+    if isinstance(output, str) or len(said) > share:
+        output = said
     entry: dict[str, Any] = {"ok": report.ok, "output": output}
     if not report.ok:
         entry["why"] = _why(report)

@@ -1,0 +1,69 @@
+"""What a sub-agent came to: what it said last, what it cost, why it went no further."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from bursar.messages import AssistantMessage
+from bursar.store.codec import decode_message, text
+from bursar.store.keys import SessionKeys
+from bursar.store.store import Store
+
+__all__ = ["Ending", "read_ending"]
+
+_BEHIND = 40  # messages that may stand behind the last answer: the results of its calls
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How far a sub-agent came, also of one that is still at work.
+
+    Args:
+        output: its answer: text, or what its JSON says if it was asked for that. Of one that did
+            not succeed, what it had said until then.
+        cost_microusd: of the calls that it made, and of all that worked for it.
+        reason: why it did not succeed; known for a week.
+        deleted: its session is no more, and with it what it said and cost.
+
+    """
+
+    output: Any
+    cost_microusd: int
+    steps: int
+    reason: str
+    deleted: bool
+
+
+async def read_ending(store: Store, session: SessionKeys, *, succeeded: bool) -> Ending:
+    """Read what a sub-agent came to."""
+    redis = store.redis
+    turn = session.workspace.turn(f"trn_{session.id.partition('~')[2]}")
+    # Not all from the turn's record, which is kept for a week; but nothing else knows the reason.
+    reason, steps, posted, structured, said = await asyncio.gather(
+        redis.call("HGET", turn, "reason"),
+        redis.call("HGET", session.hash, "step_count"),
+        redis.call("HGET", session.account, "posted"),
+        redis.call("HEXISTS", session.text, "output"),
+        _said(store, session),
+    )
+    deleted = steps is None
+    output: Any = said
+    if succeeded and structured and not deleted:
+        output = msgspec.json.decode(said)
+    return Ending(
+        output=output,
+        cost_microusd=int(posted or 0),
+        steps=int(steps or 0),
+        reason="its session was deleted" if deleted else text(reason),
+        deleted=deleted,
+    )
+
+
+async def _said(store: Store, session: SessionKeys) -> str:
+    """The last text; behind it there may be results of tools."""
+    for first, last in ((-1, -1), (-_BEHIND, -2)):
+        found = await store.redis.call("LRANGE", session.messages, first, last)
+        for message in map(decode_message, reversed(found)):
+            if isinstance(message, AssistantMessage) and (message.text or not message.tool_calls):
+                return message.text
+    return ""
