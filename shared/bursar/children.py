@@ -25,6 +25,7 @@ __all__ = [
     "join_of",
     "output_schema",
     "task_of",
+    "tasks_of",
 ]
 
 MAX_DESCRIPTION = 200
@@ -106,6 +107,19 @@ def task_of(
     cut = " ".join(description.split())[:MAX_DESCRIPTION]
     schema = {} if output is None else output_schema(output)
     return Task(prompt, agent, cut, model, limit, float(timeout_s or 0), schema)
+
+
+def tasks_of(prompts: Sequence[str], **form: Any) -> list[Task]:
+    """Return tasks that differ in their prompts alone; ``form`` is the rest of `task_of`."""
+    if isinstance(prompts, str):
+        raise InvalidInput("expected a list of texts", field="prompts")
+    tasks: list[Task] = []
+    for index, prompt in enumerate(prompts):
+        if tasks and isinstance(prompt, str) and prompt.strip():
+            tasks.append(msgspec.structs.replace(tasks[0], prompt=prompt))
+        else:
+            tasks.append(task_of(prompt, field=f"prompts[{index}]", **form))
+    return tasks
 
 
 def join_of(

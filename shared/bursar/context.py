@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bursar.children import Join, Wait, join_of, task_of
+from bursar.children import Join, Wait, join_of, task_of, tasks_of
 from bursar.clock import monotonic_s
 from bursar.errors import InvalidInput
 from bursar.gate.boundary import Boundary
@@ -113,19 +113,15 @@ class ToolContext:
             wait: for ``all``, for ``any`` that succeeds, or for so many; the others are stopped.
 
         """
-        tasks = [
-            task_of(
-                prompt,
-                agent=agent,
-                description=description,
-                model=model,
-                budget_usd=budget_usd,
-                timeout_s=timeout_s,
-                output=output,
-                field=f"prompts[{index}]",
-            )
-            for index, prompt in enumerate(prompts)
-        ]
+        tasks = tasks_of(
+            prompts,
+            agent=agent,
+            description=description,
+            model=model,
+            budget_usd=budget_usd,
+            timeout_s=timeout_s,
+            output=output,
+        )
         return join_of(tasks, wait)
 
     async def emit(self, progress: Progress) -> None:

@@ -94,7 +94,7 @@ async def _give_tasks(stage: Stage) -> None:
     await stage.open()
     family = await Family.of(stage)
     store = with_settings(stage.store, max_tree_running=2)
-    plan = {"j:single": b"1", "j:in:3": b"\x80"}
+    plan = {"j:single": b"1", "j:form": b"\x80", "j:in:3": b"\x80"}
     await family.give(family.wish(3, total=4, window=3, counts=True, plan=plan), store)
     await end_child(family.child(0), "timed_out")
     below = await Family.below(family.child(1))

@@ -63,7 +63,7 @@ async def live_as_a_job(stage: Stage) -> None:
     )
     assert started.ring is not None
     claimed = await job.claim(item=InboxItem(1, "input", tid))
-    new = jobs.Round(tid, 1, 1, 32, failed=0)
+    new = jobs.Round(tid, 1, 1, 32)
     await jobs.add_to_round(stage.store, claimed.lease, new, [1], at=0, begins=True)
     await stage.store.redis.call("ZADD", stage.ws.shard.timers, 1, lost.session.timer("job", "-"))
     assert await jobs.give_up(stage.store, lost.session, Idempotency())

@@ -3,22 +3,19 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from bursar import sessions
-from bursar.agents import Agent
 from bursar.budgets.accounts import LimitChange, change_limit
-from bursar.children import Join
-from bursar.context import ToolContext
-from bursar.gate.policy import Policy
-from bursar.messages import ToolCall, ToolMessage, UserMessage
-from bursar.models import ModelRequest, Usage
+from bursar.children import tasks_of
+from bursar.errors import InvalidInput
 from bursar.store.store import Store
-from bursar.testing import Reply, ScriptedModel
-from bursar.tools import tool
+from bursar.testing import ScriptedModel
+from bursar_worker.children.joins import fitting
+from support.tasks import call, lead, lead_model, leaf, run
 from support.workers import WORKSPACE, Site, site, wait_until, working
 
 
@@ -26,80 +23,6 @@ from support.workers import WORKSPACE, Site, site, wait_until, working
 async def place(store: Store) -> AsyncIterator[Site]:
     async with site(store) as made:
         yield made
-
-
-class Person(msgspec.Struct):
-    name: str
-    age: int
-
-
-@tool
-async def ask(ctx: ToolContext, prompts: list[str], options: dict[str, Any] | None = None) -> Join:
-    """Give tasks."""
-    chosen = dict(options or {})
-    if chosen.pop("typed", False):
-        chosen["output"] = Person
-    return ctx.map(prompts, **chosen)
-
-
-@tool
-async def leave(ctx: ToolContext, prompt: str) -> Join:
-    """Give a task and go on."""
-    return ctx.spawn(prompt, detached=True)
-
-
-def said(request: ModelRequest) -> str:
-    return next(m.text for m in request.messages if isinstance(m, UserMessage))
-
-
-def lead_model(request: ModelRequest) -> Reply:
-    """Make the calls that the input has, and say what came of the last."""
-    results = [m for m in request.messages if isinstance(m, ToolMessage)]
-    if results:
-        return Reply(text=results[-1].output)
-    asked = json.loads(said(request))
-    calls = asked if isinstance(asked[0], list) else [asked]
-    made = [ToolCall(f"c{i}", name, json.dumps(given)) for i, (name, given) in enumerate(calls)]
-    return Reply(tool_calls=made)
-
-
-def leaf_model(request: ModelRequest) -> Reply:
-    """Do what the word says: wait, fail, cost, answer."""
-    word, _, rest = said(request).partition(" ")
-    if word == "slow":
-        return Reply(text="late", delay_s=60)
-    if word == "later":
-        return Reply(text="done", delay_s=0.3)
-    if word == "fail":
-        return Reply(error=ValueError("it broke"))
-    if word == "cost":
-        return Reply(text="dear", usage=Usage(input_tokens=10, output_tokens=int(rest)))
-    if word == "json":
-        told = [m.text for m in request.messages if isinstance(m, UserMessage)]
-        return Reply(text=rest if len(told) < 3 else '{"name": "ann", "age": 3}')
-    return Reply(text=f"{word} is done")
-
-
-leaf = Agent(name="leaf", model=ScriptedModel([leaf_model] * 500), max_output_tokens=200)
-lead = Agent(
-    name="lead",
-    model=ScriptedModel([lead_model] * 500),
-    tools=[ask, leave],
-    subagents=["leaf"],
-    policy=Policy(allow=["ask", "leave"]),
-    max_output_tokens=200,
-)
-
-
-def call(name: str, **arguments: Any) -> str:
-    return json.dumps([name, arguments])
-
-
-async def run(place: Site, *prompts: str, **options: Any) -> list[dict[str, Any]]:
-    _, turn = await place.run("lead", call("ask", prompts=prompts, options=options))
-    assert turn.state == "succeeded", turn
-    found: list[dict[str, Any]] = json.loads(turn.output)
-    return found
 
 
 async def test_any_takes_the_first_that_succeeds_and_stops_the_others(place: Site) -> None:
@@ -141,13 +64,6 @@ async def test_all_that_fail_are_an_error_with_the_reasons(place: Site) -> None:
     async with working(place.store, lead, leaf):
         found = await run(place, "fail", "fail", wait="any")
     assert all("it broke" in each["why"] for each in found)
-
-
-async def test_a_structured_answer_is_checked_and_asked_for_again(place: Site) -> None:
-    async with working(place.store, lead, leaf):
-        found = await run(place, 'json {"name": "bob", "age": "old"}', typed=True)
-    assert found[0]["output"] == {"name": "ann", "age": 3}
-    assert found[0]["steps"] == 3
 
 
 async def test_a_detached_task_outlives_its_turn(place: Site) -> None:
@@ -253,11 +169,51 @@ async def test_tasks_that_have_spent_the_part_of_one_above_fail_and_ask_nobody(p
     assert "money" in ended.output, ended.output
 
 
-async def test_a_long_list_stays_json_and_counts_what_it_leaves_out(place: Site) -> None:
-    prompts = [f"item{number}" for number in range(60)]
-    async with working(place.store, lead, leaf, tool_output_max=4_000):
-        _, turn = await place.run("lead", call("ask", prompts=prompts))
-    *shown, counted = json.loads(turn.output)
-    assert all(each["ok"] for each in shown)
-    assert counted == {"left_out": 60 - len(shown), "of_them_ok": 60 - len(shown)}
-    assert 10 < len(shown) < 60
+async def test_what_a_list_shares_is_kept_once_and_its_rest_apart(place: Site) -> None:
+    """A schema is as long as a hundred prompts."""
+    prompts, options = ["slow"] * 30, {"schema_of": 10_000}
+    async with working(place.store, lead, leaf, max_tree_running=1):
+        session = await place.session("lead")
+        turn = await place.put(session, call("ask", prompts=prompts, options=options))
+        keys = sessions.locate(place.store, WORKSPACE, session.id)
+        await place.seen(session, "child.spawned")
+        size = await place.store.redis.call("MEMORY", "USAGE", keys.joins, "SAMPLES", 0)
+        assert 10_000 < size < 40_000
+        await place.inputs.cancel(WORKSPACE, turn)
+        await place.ended(turn)
+
+
+def test_one_script_opens_no_more_than_it_can_write_fast() -> None:
+    def child(size: int) -> Any:
+        return SimpleNamespace(size=size)
+
+    small = [child(1000)] * 32
+    assert fitting(small) == small
+    assert len(fitting([child(200_000)] * 32)) == 2
+    assert len(fitting([child(2_000_000)] * 32)) == 1, "one alone may be larger"
+    assert fitting([]) == []
+
+
+async def test_long_tasks_are_opened_in_parts_and_joined_in_order(place: Site) -> None:
+    prompts = [f"item{number}" for number in range(9)]
+    async with working(place.store, replace(lead, max_output_tokens=1000), leaf):
+        found = await run(place, *prompts, padded=100_000)
+    assert [each["output"] for each in found] == [f"item{n} is done" for n in range(9)]
+
+
+async def test_a_text_is_no_list_of_tasks(place: Site) -> None:
+    async with working(place.store, lead, leaf):
+        session = await place.session("lead")
+        turn = await place.ended(await place.put(session, call("ask", prompts="hello")))
+        assert "child.spawned" not in await place.kinds(session)
+    assert "prompts" in turn.output
+
+
+def test_the_prompts_of_a_list_are_a_list_and_each_has_some_text() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        tasks_of("hello")
+    assert refused.value.field == "prompts"
+    for wrong in (" ", 5):
+        with pytest.raises(InvalidInput) as refused:
+            tasks_of(["a", wrong])  # type: ignore[list-item]
+        assert refused.value.field == "prompts[1]"

@@ -14,8 +14,6 @@ from bursar.budgets.waiters import wake_all
 from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.jobs import making, reading
 from bursar.jobs.making import JobInput, JobSpec
-from bursar.jobs.reading import JobView
-from bursar.jobs.results import ItemResult, Which, read_results
 from bursar.messages import UserMessage
 from bursar.models import ModelRequest
 from bursar.pruning import delete_tree
@@ -24,9 +22,8 @@ from bursar.store.scripts import jobs as scripts
 from bursar.store.scripts.inputs import Facts
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
+from support.jobs import make, over, results
 from support.workers import WORKSPACE, Site, site, wait_until, working
-
-OVER = {"succeeded", "partial", "cancelled", "failed"}
 
 
 @pytest.fixture
@@ -64,27 +61,6 @@ class Mapped:
 def slow(request: ModelRequest) -> Reply:
     """Answers the first three inputs, and never the others."""
     return Reply(text="done", delay_s=0 if int(said(request)) < 3 else 3600)
-
-
-async def make(place: Site, *inputs: Any, **spec: Any) -> JobView:
-    wish = JobSpec(agent="leaf", inputs=tuple(inputs), user="ada", **spec)
-    return await making.create(place.store, place.registry, place.bells, WORKSPACE, wish)
-
-
-async def over(place: Site, job: str, *, timeout_s: float = 40.0) -> JobView:
-    async def look() -> JobView | None:
-        view = await reading.get(place.store, WORKSPACE, job)
-        return view if view.state in OVER else None
-
-    found: JobView = await wait_until(f"end of {job}", look, timeout_s=timeout_s)
-    return found
-
-
-async def results(
-    place: Site, job: str, which: Which = "all", *, after: int = -1
-) -> list[ItemResult]:
-    found = read_results(place.store, WORKSPACE, job, which=which, after=after)
-    return [each async for each in found]
 
 
 @pytest.mark.parametrize("count", [1, 3, 70])

@@ -21,9 +21,9 @@ class JobInput(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 class JobView(msgspec.Struct, frozen=True):
     """A job. Times are Unix milliseconds by Redis's clock, amounts micro-USD.
 
-    ``total`` is ``waiting`` + ``open`` + ``succeeded`` + ``failed``; of those that are open so many
-    are ``running``, and the others wait for a place or for money, ``unpaid`` of them for the job's
-    own.
+    ``total`` is ``waiting`` + ``open`` + ``succeeded`` + ``failed``. Of the open ones ``unpaid``
+    wait for the job's own money. ``running`` are the sessions at work: those of items, and of
+    sub-agents that these have.
     """
 
     id: str

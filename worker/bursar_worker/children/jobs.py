@@ -7,7 +7,6 @@ those that failed by themselves are run again in another one, when all the other
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -30,7 +29,7 @@ from bursar.messages import AssistantMessage
 from bursar.store.codec import decode_json, text
 from bursar.store.scripts import jobs as scripts
 from bursar.store.scripts.children import NewChild
-from bursar_worker.children.joins import Children
+from bursar_worker.children.joins import Children, fitting
 from bursar_worker.children.offspring import Offspring
 from bursar_worker.ending import Verdict
 from bursar_worker.questions import AwaitsAnswer
@@ -62,21 +61,22 @@ class JobWork:
 
         """
         joins = self._scope.session.joins
-        options = decode_json(await self._read("HGET", joins, OPTIONS), JobOptions)
-        turn, number = await self._read("HMGET", joins, f"{JOIN}:turn", f"{JOIN}:round")
+        options = decode_json(await self._scope.writer.read("HGET", joins, OPTIONS), JobOptions)
+        fields = f"{JOIN}:turn", f"{JOIN}:round"
+        turn, number = await self._scope.writer.read("HMGET", joins, *fields)
         current = int(text(number) or 0)
         if text(turn) != self._turn:
             current = 1
             slots = await self._slots()
             left = [at for at, slot in enumerate(slots) if slot.outcome != "succeeded"]
-            await self._begin(left, current, failed=sum(bool(slots[at].outcome) for at in left))
+            await self._begin(left, current, first=not any(slot.session for slot in slots))
         while True:
             await self._open_more(options, current)
             again = await self._failed() if current < options.attempts else []
             if not again:
                 return await self._verdict()
             current += 1
-            await self._begin(again, current, failed=len(again))
+            await self._begin(again, current)
 
     async def _open_more(self, options: JobOptions, number: int) -> None:
         children = _Items(self._scope, Span(self._scope.session.id, self._turn), options, number)
@@ -87,12 +87,11 @@ class JobWork:
         await children.refill(JOIN, state)
         raise AwaitsAnswer((), 1, children.again_ms)
 
-    async def _begin(self, slots: list[int], number: int, *, failed: int) -> None:
+    async def _begin(self, slots: list[int], number: int, *, first: bool = False) -> None:
         """Begin a round; a worker that dies before its last part is written has begun none."""
-        total, _, _ = await self._counts()
         window = 2 * self._scope.kit.settings.max_tree_running
-        new = scripts.Round(self._turn, number, len(slots), window, failed)
-        listed = [] if len(slots) == total else slots
+        new = scripts.Round(self._turn, number, len(slots), window)
+        listed = [] if first else slots
         for at in range(0, max(1, len(listed)), scripts.ROUND_PART):
             part = listed[at : at + scripts.ROUND_PART]
             await self._add(new, part, at=at, begins=at + len(part) == len(listed))
@@ -114,7 +113,7 @@ class JobWork:
         for start in range(0, total, _READ):
             part = range(start, min(start + _READ, total))
             fields = [slot_field(slot) for slot in part]
-            values = await self._read("HMGET", self._scope.session.joins, *fields)
+            values = await self._scope.writer.read("HMGET", self._scope.session.joins, *fields)
             found += [Slot.parse(text(value)) for value in values]
         return found
 
@@ -136,15 +135,9 @@ class JobWork:
         """How many items there are, how many have succeeded and how many failed."""
         names = ("job_total", "job_succeeded", "job_failed")
         total, succeeded, failed = map(
-            int, await self._read("HMGET", self._scope.session.hash, *names)
+            int, await self._scope.writer.read("HMGET", self._scope.session.hash, *names)
         )
         return total, succeeded, failed
-
-    async def _read(self, command: str, *arguments: str) -> Any:
-        async def read() -> Any:
-            return await self._scope.store.redis.call(command, *arguments)
-
-        return await self._scope.writer.write(read)
 
 
 class _Items(Children):
@@ -168,8 +161,8 @@ class _Items(Children):
             (slot, self._task(_item_decoder.decode(item)))
             for slot, item in zip(slots, items, strict=True)
         ]
-        children = await self._offspring.of(join, tasks, self._round)
-        return children, await self._history(slots)
+        children = fitting(await self._offspring.of(join, tasks, self._round))
+        return children, await self._history(slots[: len(children)])
 
     def _task(self, item: Item) -> Task:
         scope, options = self._scope, self._options

@@ -23,13 +23,15 @@ from bursar_worker.children.offspring import Offspring
 from bursar_worker.children.reports import Report, read_reports, rendered
 from bursar_worker.scope import Scope
 
-__all__ = ["Children", "JoinState"]
+__all__ = ["Children", "JoinState", "fitting"]
 
-_BATCH = 32  # children a script: keeps it below a few milliseconds
+_BATCH = 32  # children a script, and
+_BATCH_BYTES = 512 * 1024  # of what is written of them: it stays at a few milliseconds
 _AGAIN_MS = 2000
 _OTHERS = "enough of the others have succeeded"
 _task_encoder = msgspec.msgpack.Encoder()
-_task_decoder = msgspec.msgpack.Decoder(Task)
+_form_decoder = msgspec.msgpack.Decoder(Task)
+_rest_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class JoinState(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ class Children:
         try:
             tasks = [await self._offspring.completed(task) for task in join.tasks]
             first = list(enumerate(tasks))[: min(self.window, _BATCH)]
-            children = await self._offspring.of(name, first)
+            children = fitting(await self._offspring.of(name, first))
             await self._spawn(self._wish(call, name, join, tasks, children))
         except (InvalidInput, LimitReached, WorkspaceKilled) as error:
             return Outcome(f"No sub-agent was started: {error}", is_error=True)
@@ -84,10 +86,7 @@ class Children:
     def _wish(
         self, call: ToolCall, name: str, join: Join, tasks: list[Task], children: list[NewChild]
     ) -> Spawn:
-        plan = {
-            f"{name}:in:{slot}": _task_encoder.encode(tasks[slot])
-            for slot in range(len(children), len(tasks))
-        }
+        plan = _planned(name, tasks, len(children))
         if join.single:
             plan[f"{name}:single"] = b"1"
         return Spawn(
@@ -137,9 +136,9 @@ class Children:
 
     async def refill(self, join: str, state: JoinState) -> None:
         """Open more children in the place of those that have ended."""
-        slots = range(state.opened, state.opened + state.room)
-        for start in range(0, len(slots), _BATCH):
-            children, plan = await self.following(join, slots[start : start + _BATCH])
+        left, most = range(state.opened, state.opened + state.room), _BATCH
+        while left:
+            children, plan = await self.following(join, left[:most])
             wish = Spawn(
                 turn=self._span.turn,
                 call="",
@@ -152,23 +151,34 @@ class Children:
             )
             try:
                 await self._spawn(wish)
-            except (LimitReached, WorkspaceKilled):
-                # Others of the tree or the workspace have the places, and wake this one as they
-                # end. Whoever killed the workspace cancels this turn, unless it is revived before.
+            except LimitReached:
+                # Others of the tree or the workspace have the places; a few may be free.
+                if len(children) == 1:
+                    self.again_ms = _AGAIN_MS
+                    return
+                most = len(children) // 2
+            except WorkspaceKilled:
+                # Whoever killed it cancels this turn, too, unless it is revived before that.
                 self.again_ms = _AGAIN_MS
                 return
+            else:
+                left = left[len(children) :]
 
     async def following(
         self, join: str, places: range
     ) -> tuple[list[NewChild], Mapping[str, bytes]]:
-        """The children of the next places, and what is to be put on record with them."""
-        planned = await self._read("HMGET", *(f"{join}:in:{slot}" for slot in places))
+        """The children of the next places, and what is to be put on record with them.
+
+        At least one, and perhaps not of all places.
+        """
+        fields = (f"{join}:in:{slot}" for slot in places)
+        form, *planned = await self._read("HMGET", f"{join}:form", *fields)
+        common = _form_decoder.decode(form)
         tasks = [
-            (slot, _task_decoder.decode(task))
-            for slot, task in zip(places, planned, strict=True)
-            if task is not None
+            (slot, msgspec.structs.replace(common, **_rest_decoder.decode(rest)))
+            for slot, rest in zip(places, planned, strict=True)
         ]
-        return await self._offspring.of(join, tasks), {}
+        return fitting(await self._offspring.of(join, tasks)), {}
 
     async def stop(self, reports: Sequence[Report]) -> None:
         """Stop sub-agents that are not waited for any more."""
@@ -184,11 +194,7 @@ class Children:
 
     async def _read(self, command: str, *fields: str) -> Any:
         scope = self._scope
-
-        async def read() -> Any:
-            return await scope.store.redis.call(command, scope.session.joins, *fields)
-
-        return await scope.writer.write(read)
+        return await scope.writer.read(command, scope.session.joins, *fields)
 
     async def _spawn(self, wish: Spawn) -> None:
         scope = self._scope
@@ -203,3 +209,29 @@ class Children:
         )
         failpoint("C15")
         await asyncio.gather(*(scope.kit.bells.ring(child.ring) for child in rung))
+
+
+def fitting(children: list[NewChild]) -> list[NewChild]:
+    """Return the first ones, as many as one script may open."""
+    room = _BATCH_BYTES
+    for count, child in enumerate(children):
+        room -= child.size
+        if room < 0 and count:
+            return children[:count]
+    return children
+
+
+def _planned(join: str, tasks: Sequence[Task], opened: int) -> dict[str, bytes]:
+    """What is kept of tasks to open them later: what most of them share, such as a schema, once."""
+    if opened == len(tasks):
+        return {}
+    form = msgspec.structs.replace(tasks[opened], prompt="")
+    plan = {f"{join}:form": _task_encoder.encode(form)}
+    for slot in range(opened, len(tasks)):
+        rest = {
+            name: value
+            for name, value in msgspec.structs.asdict(tasks[slot]).items()
+            if value != getattr(form, name)
+        }
+        plan[f"{join}:in:{slot}"] = _task_encoder.encode(rest)
+    return plan

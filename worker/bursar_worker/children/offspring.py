@@ -1,7 +1,6 @@
 """From a task to a sub-agent's session: what it takes over, what it has of its own."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -69,7 +68,8 @@ class Offspring:
             return []
         scope = self._scope
         parent = scope.session
-        context, chain = map(text, await self._read("HMGET", parent.text, "context", "chain"))
+        stored = await scope.writer.read("HMGET", parent.text, "context", "chain")
+        context, chain = map(text, stored)
         action = await self._per_action()
         link = ChainLink(scope.agent.name, scope.agent.policy.to_dict())
         links = encode_chain([*decode_chain(chain), link])
@@ -88,7 +88,7 @@ class Offspring:
             # A purse cuts down its own session's to its size. Its raise would not reach the items'.
             return self._scope.kit.settings.per_action_limit_microusd
         account = self._scope.session.account
-        return int(text(await self._read("HGET", account, "per_action")))
+        return int(text(await self._scope.writer.read("HGET", account, "per_action")))
 
     async def _child(
         self, name: str, slot: int, task: Task, per_action: int, texts: dict[str, str]
@@ -147,9 +147,3 @@ class Offspring:
         if agent not in self._entries:
             self._entries[agent] = await self._scope.kit.registry.require(agent)
         return self._entries[agent]
-
-    async def _read(self, command: str, *arguments: str) -> Any:
-        async def read() -> Any:
-            return await self._scope.store.redis.call(command, *arguments)
-
-        return await self._scope.writer.write(read)

@@ -49,6 +49,11 @@ class NewChild(msgspec.Struct, frozen=True):
         return str(self.fields["agent"])
 
     @property
+    def size(self) -> int:
+        """Bytes of all that may be long."""
+        return len(self.input) + sum(len(str(each)) for each in self.texts.values())
+
+    @property
     def ring(self) -> Ring:
         return Ring(self.session, self.agent, PRIORITIES[1], 0, 1, self.turn)
 

@@ -136,7 +136,6 @@ class Round(msgspec.Struct, frozen=True):
     Args:
         number: of the round in its turn, from 1.
         size: how many items it has, of which ``window`` are open at once.
-        failed: how many of them count as failed so far.
 
     """
 
@@ -144,7 +143,6 @@ class Round(msgspec.Struct, frozen=True):
     number: int
     size: int
     window: int
-    failed: int
 
 
 async def add_to_round(
@@ -152,12 +150,13 @@ async def add_to_round(
 ) -> None:
     """Write the next slots of a round, behind ``at`` others; with the last ones it ``begins``.
 
-    A round that begins without any is about all items in their order. At most `ROUND_PART` at once.
+    A round that begins without any is about all items in their order, of which none was run before.
+    At most `ROUND_PART` at once.
     """
     session = lease.session
     keys = [session.hash, session.workspace.turn(new.turn), session.joins]
     args = [new.turn, new.number, new.window, new.size, len(slots), *slots]
-    args += [at, int(begins), new.failed]
+    args += [at, int(begins)]
     await run_fenced(store, lease, _ROUND, keys, args)
 
 
