@@ -21,7 +21,7 @@ local state = redis.call('HGET', turn, 'state')
 if state ~= 'waiting' then return {'not_waiting', state or ''} end
 for _, item in ipairs(items) do redis.call('LREM', inbox, 1, item) end
 set_turn_state(turn, 'waiting', 'running')
-redis.call('HDEL', turn, 'waiting_for', 'waiter')
+redis.call('HDEL', turn, 'waiting_for', 'waiter', 'wake_at_ms')
 if waiter ~= '' and redis.call('ZREM', waiters, waiter) == 1 then
   redis.call('HINCRBY', account, 'waiting', -1)
 end
