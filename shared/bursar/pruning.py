@@ -9,6 +9,7 @@ from bursar.sessions import locate
 from bursar.store.codec import text, text_list
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
+from bursar.trees import descendants
 
 __all__ = ["delete_tree"]
 
@@ -41,13 +42,8 @@ async def _descendants(store: Store, session: SessionKeys, members: list[str]) -
     """Those of a tree's sessions that are below one of them."""
     keys = [session.workspace.session(each).hash for each in members]
     found = await asyncio.gather(*(store.redis.call("HGET", key, "parent") for key in keys))
-    parents = dict(zip(members, map(text, found), strict=True))
-
-    def is_below(sid: str) -> bool:
-        above = parents.get(sid, "")
-        return above == session.id or (above in parents and is_below(above))
-
-    return list(filter(is_below, members))
+    below = descendants(session.id, dict(zip(members, map(text, found), strict=True)))
+    return [each for each in members if each in below]
 
 
 async def _require_rest(store: Store, root: SessionKeys, below: list[str]) -> None:

@@ -13,6 +13,7 @@ from bursar.sessions import locate
 from bursar.store.codec import scored, text, text_list
 from bursar.store.keys import SessionKeys
 from bursar.store.store import Store
+from bursar.trees import descendants
 
 __all__ = ["Purse", "TreeNode", "TreeTotals", "TreeView", "read_tree"]
 
@@ -206,20 +207,8 @@ async def _members(store: Store, session: SessionKeys) -> list[_Member]:
     ]
     if session.id == session.root:
         return members
-    return [members[0], *_below(session.id, members[1:])]
-
-
-def _below(sid: str, members: Sequence[_Member]) -> list[_Member]:
-    """Those that hang below a session, in the order in which they came."""
-    children: dict[str, list[str]] = {}
-    for member in members:
-        children.setdefault(member.parent, []).append(member.sid)
-    inside: set[str] = set()
-    row = children.get(sid, [])
-    while row:
-        inside.update(row)
-        row = [child for parent in row for child in children.get(parent, [])]
-    return [member for member in members if member.sid in inside]
+    below = descendants(session.id, {each.sid: each.parent for each in members[1:]})
+    return [members[0], *(each for each in members[1:] if each.sid in below)]
 
 
 async def _nodes(

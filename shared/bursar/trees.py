@@ -1,7 +1,7 @@
 """Session trees: who is below whom, and what of it is alive."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from bursar.store.keys import SessionKeys
 from bursar.store.scripts.above import Above
 from bursar.store.store import Store
 
-__all__ = ["above", "opened_below", "spawned_below"]
+__all__ = ["above", "descendants", "opened_below", "spawned_below"]
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -27,6 +27,19 @@ async def above(store: Store, session: SessionKeys) -> Above:
         return Above()
     fields = ("parent", "parent_turn", "join")
     return Above.of(*map(text, await store.redis.call("HMGET", session.hash, *fields)))
+
+
+def descendants(top: str, parents: Mapping[str, str]) -> set[str]:
+    """Return those that are below a session, of some of which each has its parent's id."""
+    children: dict[str, list[str]] = {}
+    for sid, parent in parents.items():
+        children.setdefault(parent, []).append(sid)
+    found: set[str] = set()
+    row = [top]
+    while row:
+        row = [child for sid in row for child in children.get(sid, ())]
+        found.update(row)
+    return found
 
 
 async def spawned_below(store: Store, session: SessionKeys) -> list[SessionKeys]:
