@@ -57,4 +57,4 @@ def invalid(error: msgspec.ValidationError, *, whole: str, prefix: str = "") -> 
 
 
 def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]  # "JSON is malformed"

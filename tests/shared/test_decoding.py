@@ -43,3 +43,17 @@ def test_the_wrong_place_is_named(value: Any, place: str) -> None:
 
 def test_right_values_come_through() -> None:
     assert convert({"inner": {"names": {"a": 1}}}, Outer, field="body") == Outer(Inner({"a": 1}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("text", "expected JSON: JSON is malformed: "),
+        ("", "expected JSON: input data was truncated"),
+        ("[" * 5000, "expected JSON: "),
+    ],
+)
+def test_what_is_no_json_is_said_in_words(given: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_json(given, msgspec.json.Decoder(Any), field="body")
+    assert caught.value.message.startswith(said)
