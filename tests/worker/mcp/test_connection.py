@@ -353,7 +353,11 @@ async def test_closing_while_it_connects_leaves_nothing(tmp_path: Path) -> None:
 
     await wait_until("started program", has_begun)
     await connection.close()
-    assert not is_running(int(marker.read_text()))
+
+    async def is_gone() -> bool:
+        return not is_running(int(marker.read_text()))
+
+    await wait_until("end of the killed program", is_gone)
 
 
 async def test_a_program_sees_of_the_environment_what_it_is_given(
