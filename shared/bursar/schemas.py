@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from jsonschema import SchemaError, ValidationError
+from jsonschema import ValidationError
+from jsonschema.exceptions import best_match
 from jsonschema.validators import Draft202012Validator, extend, validator_for
 from referencing import Registry
 
@@ -103,14 +105,16 @@ class SchemaArguments:
     context = CONTEXT
 
     def __init__(self, schema: dict[str, Any], *, field: str = "inputSchema") -> None:
-        standard = validator_for(schema, default=Draft202012Validator)
         plain = _without_dialects(schema)
         try:
-            standard.check_schema(plain)
-        except SchemaError as error:
-            raise InvalidInput(f"no JSON Schema: {_short(error)}", field=field) from None
+            standard = _standard(schema)
+            error = best_match(_metaschema(standard).iter_errors(plain))
         except RecursionError:
             raise InvalidInput("no JSON Schema: it never ends", field=field) from None
+        except ValueError as error:
+            raise InvalidInput(f"no JSON Schema: `$schema` {error}", field=field) from None
+        if error is not None:
+            raise InvalidInput(f"no JSON Schema: {_short(error)}", field=field)
         self._validator = _bounded(standard)(plain, registry=Registry())
 
     def parse(self, arguments_json: str) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def _too_deep(schema: Any) -> bool:
     return True
 
 
-def _short(error: ValidationError | SchemaError) -> str:
+def _short(error: ValidationError) -> str:
     message = str(error.message)
     return message if len(message) <= _MAX_CHARS else message[:_MAX_CHARS] + "…"
 
@@ -160,6 +164,27 @@ def _short(error: ValidationError | SchemaError) -> str:
 def _place(error: ValidationError) -> str:
     steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.absolute_path)
     return "".join(steps).removeprefix(".")[:_MAX_CHARS]
+
+
+def _standard(schema: dict[str, Any]) -> Any:
+    """The dialect of a schema.
+
+    Raises:
+        ValueError: what it says of that is no address.
+
+    """
+    dialect = schema.get("$schema", "")
+    if not isinstance(dialect, str):
+        raise ValueError("is not text")  # noqa: TRY004
+    urlsplit(dialect)
+    return validator_for(schema, default=Draft202012Validator)
+
+
+@functools.cache
+def _metaschema(standard: Any) -> Any:
+    """What schemas of a dialect are checked with: its own comparison of items is quadratic."""
+    checks = {"uniqueItems": _check_unique}
+    return extend(standard, checks)(standard.META_SCHEMA)
 
 
 def _without_dialects(schema: Any) -> Any:

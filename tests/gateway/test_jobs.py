@@ -86,6 +86,7 @@ async def test_inputs_may_come_as_lines_with_options_in_the_query(
         ('"a"', {"attempts": "many"}, "attempts"),
         ('"a"', {"output": "{"}, "output"),
         ('"a"', {"output": '{"type": "nope"}'}, "output"),
+        ('"a"', {"output": '{"$schema": "http://["}'}, "output"),
         ('"a"', {"output": '{"not":' * 40 + "{}" + "}" * 40}, "output"),
         ('"a"', {"colour": "red"}, "colour"),
         ('"a"', {"agent": "nobody"}, "agent"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bursar.errors import InvalidInput
-from bursar.schemas import SchemaArguments
+from bursar.schemas import SchemaArguments, bounded
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -123,7 +123,27 @@ def test_patterns_that_look_around_are_left_to_the_server() -> None:
     assert parse(schema, '{"a": "b"}') == {"a": "b"}
 
 
-@pytest.mark.parametrize("schema", [{"type": "objekt"}, {"properties": 5}, {"required": "a"}])
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("draft", ["draft-04", "draft-07"])
+def test_a_schema_with_many_words_is_made_in_no_time(draft: str) -> None:
+    many = {"$schema": f"http://json-schema.org/{draft}/schema#", "enum": [{"a": 0}]}
+    many["enum"] = [{"a": number} for number in range(6000)]
+    assert len(bounded(many, "output")) > 60_000
+    SchemaArguments(many)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "objekt"},
+        {"properties": 5},
+        {"required": "a"},
+        {"required": ["a", "a"]},
+        {"$schema": []},
+        {"$schema": 5},
+        {"$schema": "http://["},
+    ],
+)
 def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
         SchemaArguments(schema)
