@@ -12,7 +12,7 @@ from bursar.store.store import Store
 
 __all__ = ["Ending", "read_ending"]
 
-_BEHIND = 40  # messages that may stand behind the last answer: the results of its calls
+_MORE = 10  # messages that are read at once, which may be long
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -61,9 +61,10 @@ async def read_ending(store: Store, session: SessionKeys, *, succeeded: bool) ->
 
 async def _said(store: Store, session: SessionKeys) -> str:
     """The last text; behind it there may be results of tools."""
-    for first, last in ((-1, -1), (-_BEHIND, -2)):
-        found = await store.redis.call("LRANGE", session.messages, first, last)
+    last, count = -1, 1
+    while found := await store.redis.call("LRANGE", session.messages, last - count + 1, last):
         for message in map(decode_message, reversed(found)):
             if isinstance(message, AssistantMessage) and (message.text or not message.tool_calls):
                 return message.text
+        last, count = last - count, _MORE
     return ""

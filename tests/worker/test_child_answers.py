@@ -88,6 +88,19 @@ async def test_one_that_is_stopped_says_what_it_had_and_cost(place: Site) -> Non
     assert found[0]["cost_microusd"] > 0
 
 
+async def test_what_was_said_is_found_behind_any_number_of_results(place: Site) -> None:
+    def model(request: ModelRequest) -> Reply:
+        if len(request.messages) > 1:
+            return Reply(error=ValueError("it broke"))
+        calls = [ToolCall(f"c{number}", "nothing", "{}") for number in range(45)]
+        return Reply(text="first words", tool_calls=calls)
+
+    worker = replace(leaf, model=ScriptedModel([model] * 9), max_output_tokens=2000)
+    async with working(place.store, lead, worker):
+        (found,) = await run(place, "go")
+    assert (found["ok"], found["output"]) == (False, "first words")
+
+
 async def test_an_answer_that_was_deleted_is_no_success(place: Site) -> None:
     async with working(place.store, lead, leaf):
         session = await place.session("lead")

@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from bursar import sessions, workspaces
 from bursar.agents import Agent
-from bursar.errors import NotFound
+from bursar.errors import Fenced, NotFound
 from bursar.jobs import making, reading
 from bursar.jobs.reading import JobView
 from bursar.jobs.results import ItemResult, read_results
 from bursar.models import ModelRequest
 from bursar.pruning import delete_tree
+from bursar.store.scripts import jobs as scripts
 from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from support.jobs import make, over, results
@@ -99,6 +101,31 @@ async def test_counts_are_those_of_the_items_whatever_was_broken_off(
         view = await over(place, job.id)
     assert (view.state, view.succeeded, view.failed, view.waiting) == ("succeeded", 20, 0, 0)
     await _consistent(place, job.id)
+
+
+async def test_a_round_whose_beginning_broke_off_is_begun_with_the_same_items(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its items are listed in parts; whoever lists them may die between two."""
+    monkeypatch.setattr(scripts, "ROUND_PART", 2)
+    add, model, parts = scripts.add_to_round, Switched("fail"), 0
+
+    async def breaks(*args: Any, at: int, begins: bool) -> None:
+        nonlocal parts
+        if at == 2 and not parts:
+            parts += 1
+            raise Fenced("it dies here")
+        if begins and at:
+            model.mode = "answer"
+        await add(*args, at=at, begins=begins)
+
+    monkeypatch.setattr(scripts, "add_to_round", breaks)
+    async with working(place.store, model.agent, lease_ms=1000):
+        job = await make(place, *map(str, range(6)), attempts=2)
+        view = await over(place, job.id)
+    assert parts == 1
+    assert (view.state, view.succeeded, view.failed, view.waiting) == ("succeeded", 6, 0, 0)
+    assert [each.attempts for each in await results(place, job.id)] == [2] * 6
 
 
 async def _retry(place: Site, job: str) -> JobView:

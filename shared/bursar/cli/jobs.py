@@ -71,8 +71,8 @@ def show(
             "user": view.user,
             "files": view.workspace_path,
             "items": f"{view.total:,}: {view.succeeded:,} succeeded, {view.failed:,} failed, "
-            f"{view.open:,} open ({view.running:,} running, "
-            f"{view.unpaid:,} without money), {view.waiting:,} waiting",
+            f"{view.open:,} open, {view.waiting:,} waiting",
+            "sessions": f"{view.running:,} at work, {view.unpaid:,} without money",
             "cost": f"{usd(view.cost_microusd)}{limit}",
             "made": ago(view.created_ms),
             "started": ago(view.started_ms) if view.started_ms else "",

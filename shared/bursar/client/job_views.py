@@ -21,8 +21,8 @@ class JobInput(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 class JobView(msgspec.Struct, frozen=True):
     """A job. Times are Unix milliseconds by Redis's clock, amounts micro-USD.
 
-    ``total`` is ``waiting`` + ``open`` + ``succeeded`` + ``failed``. Of the open ones ``unpaid``
-    wait for the job's own money. ``running`` are the sessions at work: those of items, and of
+    ``total`` is ``waiting`` + ``open`` + ``succeeded`` + ``failed``. ``running`` are the sessions
+    at work, and ``unpaid`` those that wait for the job's own money: those of items, and of
     sub-agents that these have.
     """
 

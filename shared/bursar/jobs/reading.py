@@ -28,8 +28,8 @@ class JobView(msgspec.Struct, frozen=True):
     ``state`` is ``opening`` while its inputs are written, then ``queued``, ``running``, and at the
     end ``succeeded`` if all items have, ``partial`` if some have not, ``cancelled`` or ``failed``.
     ``total`` is ``waiting`` (not begun, or to be run again) + ``open`` + ``succeeded`` +
-    ``failed``. Of the open ones ``unpaid`` wait for the job's own money. ``running`` are the
-    sessions at work: those of items, and of sub-agents that these have.
+    ``failed``. ``running`` are the sessions at work, and ``unpaid`` those that wait for the job's
+    own money: those of items, and of sub-agents that these have.
     """
 
     id: str

@@ -80,7 +80,12 @@ class Slot(msgspec.Struct, frozen=True):
 
     @property
     def may_try_again(self) -> bool:
-        """Whether it failed by itself: what people stopped, or paid no more for, stays stopped."""
+        """Whether it failed by itself: what people stopped, or paid no more for, stays stopped.
+
+        One that waits already is of a round whose beginning broke off.
+        """
+        if self.outcome == "waiting":
+            return True
         if self.code == "budget_exhausted":
             return False
         return self.outcome in {"failed", "quarantined"} or self.code == "timed_out"

@@ -38,8 +38,8 @@ class ItemResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """One item of a job. ``index`` is its place among the inputs, ``id`` the caller's name for it.
 
     Args:
-        state: ``waiting`` before it begins, ``open`` while it is at work; then ``succeeded``,
-            ``failed``, ``cancelled`` or ``quarantined``.
+        state: ``waiting`` before it begins, also if it is to be run again, ``open`` while it is at
+            work; then ``succeeded``, ``failed``, ``cancelled`` or ``quarantined``.
         output: the answer: text, or what its JSON says if the job asks for that. Of one that did
             not succeed, what it had said until then.
         cost_microusd: of all its attempts.

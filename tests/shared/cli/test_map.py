@@ -124,4 +124,5 @@ def test_a_job_that_has_no_money_left_is_seen_in_the_list(
     assert [("without money" in line) for line in listed if "job_" in line] == [True, False]
     shown = bursar("jobs", "show", "job_1").out
     assert "running, without money" in shown
-    assert "2 open (0 running, 2 without money)" in shown
+    assert "2 open, 0 waiting" in shown
+    assert "0 at work, 2 without money" in shown

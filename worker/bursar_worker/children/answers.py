@@ -45,7 +45,7 @@ class StructuredAnswer:
             # The checker calls the whole of what it reads a call's arguments.
             said = error.message if error.field == "arguments" else str(error)
             objected = sum(_is_objection(message, answer.turn) for message in history)
-            if objected + 1 == _TRIES or error.code == UNUSABLE:
+            if objected + 1 >= _TRIES or error.code == UNUSABLE:
                 raise ModelError(
                     f"its answer did not fit what was asked for: {said}", code="output_invalid"
                 ) from error

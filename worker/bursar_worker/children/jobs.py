@@ -88,7 +88,7 @@ class JobWork:
         raise AwaitsAnswer((), 1, children.again_ms)
 
     async def _begin(self, slots: list[int], number: int, *, first: bool = False) -> None:
-        """Begin a round; a worker that dies before its last part is written has begun none."""
+        """Begin a round. One whose last part was not written is begun anew, with the same items."""
         window = 2 * self._scope.kit.settings.max_tree_running
         new = scripts.Round(self._turn, number, len(slots), window)
         listed = [] if first else slots

@@ -163,6 +163,7 @@ class Children:
                 return
             else:
                 left = left[len(children) :]
+                most = min(_BATCH, 2 * len(children))
 
     async def following(
         self, join: str, places: range

@@ -15,6 +15,7 @@ from bursar_worker.calls import Outcome
 
 __all__ = ["Report", "read_reports", "rendered"]
 
+_AT_ONCE = 100  # sessions that are read
 _LEAST_CHARS = 200
 _COUNTED_CHARS = 100  # of the entry that says how many others there are
 _WAYS = {"timed_out": "timed out", "budget_exhausted": "ran out of money"}
@@ -49,7 +50,11 @@ async def read_reports(
     store: Store, workspace: WorkspaceKeys, slots: Sequence[bytes | None]
 ) -> list[Report]:
     """Read the reports of a join's slots, in their order."""
-    return await asyncio.gather(*(_report(store, workspace, text(slot)) for slot in slots))
+    found: list[Report] = []
+    for start in range(0, len(slots), _AT_ONCE):
+        part = slots[start : start + _AT_ONCE]
+        found += await asyncio.gather(*(_report(store, workspace, text(slot)) for slot in part))
+    return found
 
 
 async def _report(store: Store, workspace: WorkspaceKeys, slot: str) -> Report:
