@@ -126,7 +126,7 @@ async def read_tree(
     if not 1 <= limit <= _LIMIT_MAX:
         raise InvalidInput(f"expected an integer from 1 to {_LIMIT_MAX}", field="limit")
     after = _parse_cursor(cursor)
-    if not await store.redis.call("EXISTS", session.hash):
+    if cursor and not await store.redis.call("EXISTS", session.hash):
         raise NotFound("no such session in this workspace", code="session_not_found")
     members = [] if cursor else await _members(store, session)
     found = await _page(store, session, members, live=live, after=after, count=limit + 1)
@@ -205,6 +205,8 @@ async def _members(store: Store, session: SessionKeys) -> list[_Member]:
         for place, (parent, state, steps) in zip(places, rows, strict=True)
         if state is not None
     ]
+    if not members or members[0].sid != session.id:
+        raise NotFound("no such session in this workspace", code="session_not_found")
     if session.id == session.root:
         return members
     below = descendants(session.id, {each.sid: each.parent for each in members[1:]})

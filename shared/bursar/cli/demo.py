@@ -101,7 +101,7 @@ def run_demo(folder: Path | None, *, keep: bool, scene: Scene = "report") -> int
 def _play(
     scene: Scene, installation: Installation, client: Client, place: _Place
 ) -> tuple[SessionView, TurnResult, LiveView]:
-    view = LiveView()
+    view = LiveView(workspace=_WORKSPACE)
     if scene == "approval":
         played = ApprovalScene(installation, client, view, lambda: _start(client, place))
         session, result = played.play()
@@ -114,7 +114,7 @@ def _play(
         result = follow_until_paid(client, stream, view, workspace=_WORKSPACE, key=key)
         return session, result, view
     session = _open(client, "editor", place)
-    view = LiveView(session.id, session.workspace)
+    view = LiveView(session.id, workspace=session.workspace)
     result = follow(client, client.stream(session, _REQUEST, tree=True), view)
     console().print()
     tree = client.session_tree(session)

@@ -45,7 +45,7 @@ class LiveView:
 
     """
 
-    def __init__(self, session: str = "", workspace: str = "default") -> None:
+    def __init__(self, session: str = "", *, workspace: str) -> None:
         self.workers: list[str] = []
         """Workers that ran the turns, in the order in which they came."""
         self._workspace = workspace

@@ -70,7 +70,7 @@ def run(
         opened = _open(client, agent, session, wish)
         stream = client.stream(opened, text, if_busy=if_busy, tree=not as_json)
         desk = conversation.desk_here(client, quiet=as_json)
-        view = None if as_json else live.LiveView(opened.id, opened.workspace)
+        view = None if as_json else live.LiveView(opened.id, workspace=opened.workspace)
         show = live.print_event if view is None else view.show
         talk = conversation.Conversation(client, opened, desk, show, view)
         result = talk.follow(stream)
@@ -103,7 +103,7 @@ def chat(
     with connect(ctx, workspace) as client:
         opened = _open(client, agent, session, wish)
         console().print(f"{opened.agent}, session {opened.id}; Ctrl-D leaves", style="dim")
-        view = live.LiveView(opened.id, opened.workspace)
+        view = live.LiveView(opened.id, workspace=opened.workspace)
         desk = conversation.desk_here(client)
         talk = conversation.Conversation(client, opened, desk, view.show, view)
         while (text := _ask()) is not None:

@@ -217,4 +217,5 @@ def remedy_for(request: GateRequest, verdict: Verdict) -> str:
     if action.has_shell_syntax or action.has_parent_step:
         return "No policy permits a command with shell syntax or '..'; use one plain command."
     pattern = shlex.quote(escape(request.action))
-    return f"To permit such calls, an approver runs: bursar allowances add {pattern}"
+    add = f"bursar allowances add {pattern} -w {request.workspace}"
+    return f"To permit such calls, an approver runs: {add}"

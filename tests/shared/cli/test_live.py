@@ -17,7 +17,7 @@ class Interrupted(LiveView):
     """A view during which somebody presses Ctrl-C, at the first event of a kind."""
 
     def __init__(self, *kinds: str) -> None:
-        super().__init__()
+        super().__init__(workspace="default")
         self._kinds = list(kinds)
 
     def show(self, event: ClientEvent) -> None:
@@ -59,7 +59,7 @@ def test_a_second_ctrl_c_leaves_the_turn_alone(stub: StubGateway, client: Client
 
 
 def test_the_view_knows_who_ran_the_turns() -> None:
-    view = LiveView()
+    view = LiveView(workspace="default")
     for number, worker in enumerate(["w1", "w2", "w1"]):
         data = {"worker": worker}
         view.show(ClientEvent(f"1-{number}", "turn.started", data))
@@ -87,7 +87,7 @@ def test_a_turn_that_waits_for_money_says_whose_and_how_much(
 ) -> None:
     console.cache_clear()
     amounts = {"available_microusd": 1500, "requested_microusd": 2_000_000}
-    view = LiveView()
+    view = LiveView(workspace="default")
     for kind, data in (
         ("turn.waiting", {"reason": "budget", "account": "ws", "kind": "exhausted", **amounts}),
         ("turn.waiting", {"reason": "budget", "account": "ws", "kind": "contended", **amounts}),
@@ -126,6 +126,6 @@ def test_what_is_to_be_typed_names_the_workspace(capsys: pytest.CaptureFixture[s
 def test_a_turn_that_waits_for_an_answer_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     console.cache_clear()
     data = {"reason": "approval", "approvals": ["apr_1"]}
-    LiveView().show(ClientEvent(id="7-1", kind="turn.waiting", data=data))
+    LiveView(workspace="default").show(ClientEvent(id="7-1", kind="turn.waiting", data=data))
     console.cache_clear()
     assert capsys.readouterr().out == "… waiting for an answer; no worker is held meanwhile\n"

@@ -130,7 +130,7 @@ def test_that_sub_agents_wait_for_money_is_said_once(capsys: pytest.CaptureFixtu
         return ClientEvent("7-1", "turn.waiting", data, session=f"s1~{kid}", turn=f"t{kid}")
 
     console.cache_clear()
-    view = LiveView("s1")
+    view = LiveView("s1", workspace="default")
     view.show(waits("a", "s:s1"))
     view.show(waits("b", "s:s1"))
     view.show(waits("c", "user:ada", "contended"))
@@ -220,7 +220,7 @@ def test_on_a_terminal_one_line_about_sub_agents_is_replaced(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
     console.cache_clear()
-    live = LiveView("s1")
+    live = LiveView("s1", workspace="default")
     for one in (told("turn.queued"), told("turn.started"), told("text.delta", "s1", text="Hi\n")):
         live.show(one)
     live.end()

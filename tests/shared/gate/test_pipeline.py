@@ -73,8 +73,9 @@ async def test_a_call_that_nobody_answered_says_how_it_could_need_nobody() -> No
     text = unanswered(request.tool, "default", remedy, "nobody answered in time")
     assert "nobody answered in time" in text
     command = text.rpartition("an approver runs: ")[2]
-    pattern = shlex.split(command)[-1]
-    assert shlex.split(command)[:-1] == ["bursar", "allowances", "add"]
+    *words, pattern, option, workspace = shlex.split(command)
+    assert words == ["bursar", "allowances", "add"]
+    assert (option, workspace) == ("-w", "ws")
     allowance = Allowance(id="alw_1", pattern=pattern, scope="workspace")
     permitted = replace(request, granted=Snapshot(allowances=(allowance,)))
     assert (await Gate().decide(permitted)).decision == "allow"
