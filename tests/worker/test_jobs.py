@@ -14,6 +14,7 @@ from bursar.budgets.waiters import wake_all
 from bursar.errors import Conflict, InvalidInput, NotFound
 from bursar.jobs import making, reading
 from bursar.jobs.making import JobInput, JobSpec
+from bursar.jobs.reading import JobView
 from bursar.messages import UserMessage
 from bursar.models import ModelRequest
 from bursar.pruning import delete_tree
@@ -137,12 +138,11 @@ async def test_a_cancel_stops_all_and_what_was_done_stays(place: Site) -> None:
     assert len(found) == 30
 
 
-async def _dry(place: Site, job: str) -> bool:
-    """Whether all that is open waits for money."""
+async def _dry(place: Site, job: str, window: int) -> JobView | None:
+    """The job, once as much is open as may be, and all of it waits for money."""
     view = await reading.get(place.store, WORKSPACE, job)
-    key = place.store.workspace(WORKSPACE).waiters(f"s:{job}")
-    waiting = await place.store.redis.call("ZCARD", key)
-    return bool(view.open and waiting == view.open and not view.running)
+    full = view.open == min(window, view.total - view.succeeded)
+    return view if full and view.unpaid == view.open and not view.running else None
 
 
 async def raise_limit(place: Site, job: str, microusd: int) -> None:
@@ -165,9 +165,10 @@ async def test_a_dry_purse_parks_items_and_a_raise_lets_them_go_on(
         price = first.cost_microusd
         limit = items_worth * price
         job = await make(place, *map(str, range(20)), limit_microusd=limit)
-        await wait_until("a dry purse", lambda: _dry(place, job.id))
-        view = await reading.get(place.store, WORKSPACE, job.id)
-        assert (view.state, view.running, view.unpaid) == ("running", 0, view.open)
+        view = await wait_until("a dry purse", lambda: _dry(place, job.id, window=4))
+        assert (view.state, view.open) == ("running", 4)
+        key = place.store.workspace(WORKSPACE).waiters(f"s:{job.id}")
+        assert await place.store.redis.call("ZCARD", key) == 4
         assert view.cost_microusd <= limit
         session = locate(place.store, WORKSPACE, job.id)
         await raise_limit(place, session.id, 100 * price)
