@@ -5,13 +5,13 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -116,6 +116,9 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
+            self._process.terminate()  # what it has started would outlive a kill
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+            self._process.kill()
             self._process.wait()
         os.close(self._ours)
