@@ -105,14 +105,11 @@ class SchemaArguments:
     context = CONTEXT
 
     def __init__(self, schema: dict[str, Any], *, field: str = "inputSchema") -> None:
-        plain = _without_dialects(schema)
+        standard, plain = _standard(schema, field), _without_dialects(schema)
         try:
-            standard = _standard(schema)
             error = best_match(_metaschema(standard).iter_errors(plain))
         except RecursionError:
             raise InvalidInput("no JSON Schema: it never ends", field=field) from None
-        except ValueError as error:
-            raise InvalidInput(f"no JSON Schema: `$schema` {error}", field=field) from None
         if error is not None:
             raise InvalidInput(f"no JSON Schema: {_short(error)}", field=field)
         self._validator = _bounded(standard)(plain, registry=Registry())
@@ -166,25 +163,23 @@ def _place(error: ValidationError) -> str:
     return "".join(steps).removeprefix(".")[:_MAX_CHARS]
 
 
-def _standard(schema: dict[str, Any]) -> Any:
-    """The dialect of a schema.
-
-    Raises:
-        ValueError: what it says of that is no address.
-
-    """
+def _standard(schema: dict[str, Any], field: str) -> Any:
+    """The dialect of a schema."""
     dialect = schema.get("$schema", "")
     if not isinstance(dialect, str):
-        raise ValueError("is not text")  # noqa: TRY004
-    urlsplit(dialect)
+        raise InvalidInput("no JSON Schema: `$schema` is not text", field=field)
+    try:
+        urlsplit(dialect)
+    except ValueError as error:
+        raise InvalidInput(f"no JSON Schema: `$schema`: {error}", field=field) from None
     return validator_for(schema, default=Draft202012Validator)
 
 
 @functools.cache
 def _metaschema(standard: Any) -> Any:
     """What schemas of a dialect are checked with: its own comparison of items is quadratic."""
-    checks = {"uniqueItems": _check_unique}
-    return extend(standard, checks)(standard.META_SCHEMA)
+    bounded_standard = extend(standard, {"uniqueItems": _check_unique})
+    return bounded_standard(standard.META_SCHEMA, format_checker=standard.FORMAT_CHECKER)
 
 
 def _without_dialects(schema: Any) -> Any:

@@ -139,6 +139,7 @@ def test_a_schema_with_many_words_is_made_in_no_time(draft: str) -> None:
         {"properties": 5},
         {"required": "a"},
         {"required": ["a", "a"]},
+        {"properties": {"a": {"pattern": "("}}},
         {"$schema": []},
         {"$schema": 5},
         {"$schema": "http://["},
