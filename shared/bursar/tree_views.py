@@ -153,18 +153,25 @@ async def _page(
     after: _Place,
     count: int,
 ) -> list[_Place]:
-    """So many places behind one, without a look at all the others where that is possible."""
-    top: _Place = (0, session.id)
-    if session.id != session.root:
-        below = (members or await _members(store, session))[1:]
-        places = [top, *(each.place for each in below if not live or each.state != "ended")]
-        return [place for place in places if place > after][:count]
-    found: list[_Place] = [top] if top > after else []
+    """So many places behind one.
+
+    Args:
+        members: all of them, for the first page, which counts them. Later ones need them only of a
+            session in the middle, as no list says what is below it.
+
+    """
+    if not members and session.id != session.root:
+        members = await _members(store, session)
+    if members:
+        top, *below = members
+        listed = [top, *(each for each in below if not live or each.state != "ended")]
+        return [each.place for each in listed if each.place > after][:count]
+    found: list[_Place] = []
     if live:
         ids = text_list(await store.redis.call("SMEMBERS", session.live))
         scores = await store.redis.call("ZMSCORE", session.members, *ids) if ids else []
         places = [(int(float(text(at))), sid) for sid, at in zip(ids, scores, strict=True) if at]
-        return [*found, *sorted(place for place in places if place > after)][:count]
+        return sorted(place for place in places if place > after)[:count]
     async for part in _places(store, session, after):
         found += part
         if len(found) >= count:

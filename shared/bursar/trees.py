@@ -30,7 +30,7 @@ async def above(store: Store, session: SessionKeys) -> Above:
 
 
 def descendants(top: str, parents: Mapping[str, str]) -> set[str]:
-    """Return those that are below a session, of some of which each has its parent's id."""
+    """Return those that are below a session; ``parents`` has for each that may be whose it is."""
     children: dict[str, list[str]] = {}
     for sid, parent in parents.items():
         children.setdefault(parent, []).append(sid)
