@@ -87,7 +87,6 @@ def task_of(
     budget_usd: str | None = None,
     timeout_s: float | None = None,
     output: Any = None,
-    field: str = "prompt",
 ) -> Task:
     """Return a task, checked.
 
@@ -95,8 +94,7 @@ def task_of(
         InvalidInput: names the argument that is wrong.
 
     """
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise InvalidInput("expected some text", field=field)
+    _check_prompt(prompt, "prompt")
     if agent:
         check_id(agent, "agent")
     limit = 0 if budget_usd is None else microusd_from_usd(budget_usd, field="budget_usd")
@@ -113,13 +111,17 @@ def tasks_of(prompts: Sequence[str], **form: Any) -> list[Task]:
     """Return tasks that differ in their prompts alone; ``form`` is the rest of `task_of`."""
     if isinstance(prompts, str):
         raise InvalidInput("expected a list of texts", field="prompts")
-    tasks: list[Task] = []
     for index, prompt in enumerate(prompts):
-        if tasks and isinstance(prompt, str) and prompt.strip():
-            tasks.append(msgspec.structs.replace(tasks[0], prompt=prompt))
-        else:
-            tasks.append(task_of(prompt, field=f"prompts[{index}]", **form))
-    return tasks
+        _check_prompt(prompt, f"prompts[{index}]")
+    if not prompts:
+        return []
+    first = task_of(prompts[0], **form)
+    return [msgspec.structs.replace(first, prompt=prompt) for prompt in prompts]
+
+
+def _check_prompt(prompt: Any, field: str) -> None:
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidInput("expected some text", field=field)
 
 
 def join_of(
