@@ -127,9 +127,11 @@ class Inputs:
     async def time_out(self, session: SessionKeys, tid: str) -> None:
         """Cancel a sub-agent's turn whose time is over; one that waits by now goes on."""
         status = await self._cancel(session, tid, _OVER, code="timed_out", if_timed_out=True)
-        spawned = await self._store.redis.call("HGET", session.workspace.turn(tid), "children")
+        if status != "asked":
+            return
         # Many may be late at once, most of them without any; to look below reads the whole tree.
-        if status == "asked" and text(spawned) not in {"", "0"}:
+        spawned = await self._store.redis.call("HGET", session.workspace.turn(tid), "children")
+        if text(spawned) not in {"", "0"}:
             await self.cancel_below(session, _ABOVE)
 
     async def cancel_below(self, session: SessionKeys, reason: str) -> int:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bursar.cli.live import LiveView
-from bursar.cli.output import console
+from bursar.cli.output import command, console
 from bursar.client import LimitChange
 from bursar.money import usd
 
@@ -70,7 +70,7 @@ class _Scene:
             out.print("Raise the budget from another terminal:", style="bold")
             for line in (
                 f"export BURSAR_URL={self._client.base_url} BURSAR_API_KEY={self._key}",
-                f"bursar budget set 1 --workspace {self._workspace}",
+                command("budget set 1", self._workspace),
             ):
                 out.print(f"  {line}", markup=False, soft_wrap=True)
         out.print(f"Otherwise it is raised in {patience_s:.0f} s.", style="dim")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bursar.endings import read_ending
+from bursar.jobs.records import Slot
 from bursar.store.codec import text
 from bursar.store.keys import WorkspaceKeys
 from bursar.store.store import Store
@@ -60,11 +61,13 @@ async def read_reports(
 async def _report(store: Store, workspace: WorkspaceKeys, slot: str) -> Report:
     if not slot:
         return Report("", "unopened", reason="not needed any more")
-    sid, state, code = (*slot.split(" ", 2), "", "")[:3]
-    found = await read_ending(store, workspace.session(sid), succeeded=state == "succeeded")
+    place = Slot.parse(slot)
+    session, state = place.session, place.outcome
+    found = await read_ending(store, workspace.session(session), succeeded=state == "succeeded")
     if state == "succeeded" and found.deleted:
         state = "failed"  # nobody can be told any more what it said
-    return Report(sid, state, found.output, code, found.reason, found.cost_microusd, found.steps)
+    cost, steps = found.cost_microusd, found.steps
+    return Report(session, state, found.output, place.code, found.reason, cost, steps)
 
 
 def rendered(reports: Sequence[Report], *, single: bool, max_chars: int) -> Outcome:

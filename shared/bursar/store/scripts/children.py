@@ -51,7 +51,7 @@ class NewChild(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Bytes of all that may be long."""
-        return len(self.input) + sum(len(str(each)) for each in self.texts.values())
+        return len(self.input) + sum(len(str(each).encode()) for each in self.texts.values())
 
     @property
     def ring(self) -> Ring:
