@@ -1,7 +1,6 @@
 """What was approved is not what would run: places, tools, rules and stores that changed since."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,12 @@ from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
 from support.letters import Post, writer
-from support.workers import Site, site, wait_until, working
+from support.workers import Site, wait_until, working
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path.resolve()
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 async def looked_at_again(place: Site, tid: str, question: ApprovalView) -> None:

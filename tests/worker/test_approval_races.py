@@ -1,7 +1,6 @@
 """Answers at awkward moments, and calls whose worker dies while people answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from bursar.gate.pipeline import Gate, GateRequest, Verdict
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall
 from bursar.store.scripts import approvals as scripts
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
 from bursar_worker import gatekeeper
@@ -24,13 +22,7 @@ from bursar_worker.drive import Drive
 from bursar_worker.questions import AwaitsAnswer, Questions
 from bursar_worker.toolbox import Toolbox
 from support.letters import TO_BOB, TO_EVE, Post, writer
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 async def test_an_answer_beside_a_look_at_the_same_question_is_not_lost(

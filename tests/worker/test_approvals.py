@@ -1,7 +1,5 @@
 """Calls that people are asked about: they wait without a worker, and run once when approved."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bursar.agents import Agent
@@ -11,18 +9,11 @@ from bursar.gate.granting import NewAllowance
 from bursar.gate.policy import Policy
 from bursar.gate.requests import Use
 from bursar.messages import ToolMessage
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from support.dead_worker import DeadWorker
 from support.letters import TO_BOB, TO_EVE, Post
 from support.letters import writer as agent
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 def last_result(writer: Agent) -> str:

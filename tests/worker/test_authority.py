@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from bursar.models import ModelRequest
 from bursar.sessions import SessionView
 from bursar.store.scripts import leases, tools
 from bursar.store.scripts.tools import StartedCall
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
 from bursar_worker import authority
@@ -25,7 +23,7 @@ from bursar_worker.main import WorkerProcess
 from support.hand_clock import HandClock, hand_clock
 from support.held import HeldModel, HeldTool, soon
 from support.stage import claimant
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 CALL = ToolCall("c1", "look")
 
@@ -129,12 +127,6 @@ class Beat:
 @pytest.fixture
 async def beat(monkeypatch: pytest.MonkeyPatch) -> Beat:
     return Beat(monkeypatch)
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 async def test_no_model_call_starts_before_the_lease_is_renewed(place: Site, beat: Beat) -> None:

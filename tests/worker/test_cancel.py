@@ -1,7 +1,6 @@
 """Cancel and end: recorded first, then signalled; what was said stays."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,18 +8,11 @@ from bursar import history, sessions
 from bursar.agents import Agent
 from bursar.errors import Conflict
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
-from support.workers import WORKSPACE, Site, site, working
+from support.workers import WORKSPACE, Site, working
 
 LONG = "word " * 400
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 def talker(*script: object) -> Agent:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,19 +13,12 @@ from bursar.errors import ModelError
 from bursar.messages import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from bursar.models import ModelRequest
 from bursar.store.codec import encode_json
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
 from bursar_worker.children.answers import StructuredAnswer
 from bursar_worker.children.reports import Report, rendered
 from support.tasks import call, lead, lead_model, leaf, run, said
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 async def test_a_structured_answer_is_checked_and_asked_for_again(place: Site) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,18 +13,11 @@ from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage, UserMessage
 from bursar.models import ModelRequest
 from bursar.store.scripts.parking import Parking
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
 from bursar_worker.parking import Stopping
 from bursar_worker.turn import TurnRun
-from support.workers import Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import Site, working
 
 
 @tool

@@ -1,24 +1,14 @@
 """A sub-agent has no more rights than those that it works for."""
 
 import json
-from collections.abc import AsyncIterator
-
-import pytest
 
 from bursar.agents import Agent
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage, UserMessage
 from bursar.models import ModelRequest
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
-from support.workers import Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import Site, working
 
 
 @tool

@@ -1,7 +1,6 @@
 """What a spawn may ask for, and what becomes of it."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,17 +11,10 @@ from bursar import sessions
 from bursar.budgets.accounts import LimitChange, change_limit
 from bursar.children import tasks_of
 from bursar.errors import InvalidInput
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar_worker.children.joins import fitting
 from support.tasks import call, lead, lead_model, leaf, run
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 async def test_any_takes_the_first_that_succeeds_and_stops_the_others(place: Site) -> None:

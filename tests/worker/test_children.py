@@ -1,7 +1,6 @@
 """Sub-agents: tasks are given, nobody waits in a worker, and each end is told exactly once."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,18 +10,11 @@ from bursar.context import ToolContext
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage, UserMessage
 from bursar.models import ModelRequest
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
-from support.workers import WORKSPACE, Site, site, working
+from support.workers import WORKSPACE, Site, working
 
 PROMPTS = ["one", "two", "three"]
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 def said(request: ModelRequest) -> str:

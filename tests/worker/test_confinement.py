@@ -1,7 +1,6 @@
 """Whole turns with the workspace tools: what the gate lets through, and what settings change."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,9 @@ from bursar import history
 from bursar.agents import Agent
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar_worker.builtin.workspace import ALL
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 @pytest.fixture

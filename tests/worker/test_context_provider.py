@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,17 +13,10 @@ from bursar.context_provider import ContextRequest
 from bursar.hooks import Block, UserPrompt, hook
 from bursar.messages import UserMessage
 from bursar.sessions import SessionView
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar_worker import collecting
 from support.talker import Talker
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 class Provider:

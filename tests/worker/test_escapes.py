@@ -1,7 +1,6 @@
 """Calls that reach out of their session's folder: people open single places, and only those."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,9 @@ from bursar.agents import Agent
 from bursar.gate import granting
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar_worker.builtin.workspace import ALL
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A worker that dies just after a model call of its own failed, before it could say so."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,17 +9,10 @@ from bursar.budgets.accounts import read_accounts
 from bursar.budgets.ledger import read_ledger
 from bursar.errors import Fenced, ModelError
 from bursar.store.scripts import budgets, turns
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 _DIED = Fenced("as if the worker had died here")
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 def agent(*script: Any) -> Agent:

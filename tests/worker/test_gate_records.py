@@ -1,9 +1,5 @@
 """What a workspace keeps of rights and questions: for how long, and what is none of it."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from bursar import sessions
 from bursar.agents import Agent
 from bursar.context import ToolContext
@@ -12,17 +8,10 @@ from bursar.gate.approvals import list_open
 from bursar.gate.granting import NewAllowance
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall, ToolMessage
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
 from support.letters import TO_BOB, Post, writer
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 async def test_a_used_up_allowance_is_remembered_as_long_as_is_said(place: Site) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,16 +21,10 @@ from bursar.tools import tool
 from bursar_worker import heartbeat
 from support.held import HeldModel, HeldTool, soon
 from support.stage import claimant
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 CALL = ToolCall("c1", "look")
 BLOCKED_S = 3.0
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 class Watch:

@@ -12,17 +12,10 @@ from bursar.agents import Agent
 from bursar.context import ToolContext
 from bursar.messages import ToolCall, Usage
 from bursar.models import ModelRequest, TextDelta
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import Tool, tool
 from bursar.turns import TurnView
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 class Yields:

@@ -1,7 +1,5 @@
 """Inputs that come while a turn is under way: they join it, interrupt it, or are refused."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bursar import history, sessions
@@ -11,20 +9,13 @@ from bursar.messages import AssistantMessage, Message, ToolCall, ToolMessage, Us
 from bursar.models import ModelRequest
 from bursar.queue import Bells
 from bursar.sessions import SessionView
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from support.dead_worker import DeadWorker, announce_agent
 from support.held import HeldModel, HeldTool, soon
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 CALL = ToolCall("c1", "look")
 LATER = ModelError("later", retryable=True, status=429, retry_after_s=300)
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 def said(messages: list[Message] | tuple[Message, ...]) -> list[str]:

@@ -15,16 +15,9 @@ from bursar.jobs.results import ItemResult, read_results
 from bursar.models import ModelRequest
 from bursar.pruning import delete_tree
 from bursar.store.scripts import jobs as scripts
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from support.jobs import make, over, results
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 class Switched:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,16 +20,9 @@ from bursar.pruning import delete_tree
 from bursar.sessions import SessionSpec, locate
 from bursar.store.scripts import jobs as scripts
 from bursar.store.scripts.inputs import Facts
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from support.jobs import make, over, results
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 def said(request: ModelRequest) -> str:

@@ -1,7 +1,5 @@
 """The kill switch of a workspace: all that is open in it ends, and nothing starts any more."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bursar import sessions, turns, workspaces
@@ -11,21 +9,14 @@ from bursar.kill_switch import kill, revive
 from bursar.messages import ToolCall, UserMessage
 from bursar.sessions import SessionSpec, SessionView
 from bursar.store.scripts.sessions import kill_workspace
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.turns import ENDED, TurnView
 from support.dead_worker import DeadWorker, announce_agent, forget_agent
 from support.held import HeldModel, HeldTool, soon
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 WHY = "the bill is too high"
 LATER = ModelError("later", retryable=True, status=429, retry_after_s=300)
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 class Cast:

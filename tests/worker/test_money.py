@@ -20,18 +20,11 @@ from bursar.sessions import SessionView
 from bursar.store.codec import text
 from bursar.store.scripts import leases
 from bursar.store.scripts.budgets import end_hold
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
 from bursar_worker.money import CLOSING_NOTE, WARNING_NOTE
 from support.stage import claimant
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 @pytest.fixture

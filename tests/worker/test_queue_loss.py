@@ -19,12 +19,6 @@ from support.invariants import check_accounts, check_lifetimes
 from support.workers import Site, site, working
 
 
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
-
-
 def looking(look: HeldTool, answers: int = 1) -> Agent:
     script: list[Answer] = [ToolCall("c1", "look"), *["done"] * answers]
     return Agent(name="worker", model=ScriptedModel(script), tools=[look.tool])

@@ -1,7 +1,7 @@
 """Cancels, shut-downs and late bells at the worst moments."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,16 +11,9 @@ from bursar.agents import Agent
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
 from bursar.models import ModelRequest
 from bursar.store.scripts import budgets, fenced, leases, turns
-from bursar.store.store import Store
 from bursar.testing import Answer, Reply, ScriptedModel
 from bursar.tools import tool
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 @tool(effect="pure")

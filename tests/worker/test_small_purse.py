@@ -18,20 +18,13 @@ from bursar.budgets.questions import read_questions
 from bursar.gate.policy import Policy
 from bursar.messages import ToolCall
 from bursar.models import ModelEvent, ModelRequest
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import tool
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 CHILDREN = 32
 LIMIT = 4000
 """A first call holds some 1,700 and costs less than 10, a second one 500."""
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 @tool(effect="idempotent")

@@ -1,9 +1,6 @@
 """Stored policies in whole turns: in force at the next call, and explained as they are applied."""
 
 import json
-from collections.abc import AsyncIterator
-
-import pytest
 
 from bursar import history
 from bursar.agents import Agent
@@ -14,16 +11,9 @@ from bursar.hooks import PreTool, hook
 from bursar.messages import ToolCall, ToolMessage
 from bursar.registry import Registry
 from bursar.sessions import SessionView
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 @tool(effect="idempotent")

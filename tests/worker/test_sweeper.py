@@ -1,7 +1,6 @@
 """What nobody rang for: paused and full workspaces, absent workers, forgotten holds."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,17 +12,10 @@ from bursar.leases import Claimed
 from bursar.registry import AgentEntry, announce
 from bursar.store.scripts import leases
 from bursar.store.scripts.budgets import HoldWish, Path, reserve
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from support.dead_worker import forget_agent
 from support.stage import claimant
-from support.workers import WORKSPACE, Site, site, wait_until, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, wait_until, working
 
 
 def agent(*script: object) -> Agent:

@@ -15,16 +15,9 @@ from bursar.errors import ModelError
 from bursar.gate.policy import Policy
 from bursar.messages import AssistantMessage, ToolCall, ToolMessage
 from bursar.models import ModelEvent, ModelRequest, TextDelta
-from bursar.store.store import Store
 from bursar.testing import Reply, ScriptedModel
 from bursar.tools import Tool, tool
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 @tool(effect="pure")

@@ -1,7 +1,6 @@
 """The writes of a drive: joined, in order, and applied once however often a reply is lost."""
 
 import random
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -16,13 +15,7 @@ from bursar.store.scripts import leases, turns
 from bursar.store.store import Store
 from bursar_worker.writer import SessionWriter
 from support.stage import claimant
-from support.workers import WORKSPACE, Site, site, working
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
+from support.workers import WORKSPACE, Site, working
 
 
 async def claimed_session(place: Site, registry: Any) -> Claimed:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ from bursar.manifests import accept_manifests, list_manifests
 from bursar.mcp import McpServer
 from bursar.messages import ToolCall, ToolMessage
 from bursar.models import ModelRequest
-from bursar.store.store import Store
 from bursar.testing import ScriptedModel
 from bursar.tools import tool
 from bursar_worker.main import WorkerProcess
 from support.mcp_lines import SCRIPTED, Line, clock, http_process, is_running, odd, scripted
 from support.stage import dump
-from support.workers import WORKSPACE, Site, site, wait_until, working
+from support.workers import WORKSPACE, Site, wait_until, working
 
 NOON = ToolCall(
     "c1",
@@ -29,12 +27,6 @@ NOON = ToolCall(
     '{"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}',
 )
 ALL = Policy(allow=["tool://**"])
-
-
-@pytest.fixture
-async def place(store: Store) -> AsyncIterator[Site]:
-    async with site(store) as made:
-        yield made
 
 
 def agent(*servers: McpServer, script: Any, name: str = "helper", **options: Any) -> Agent:
